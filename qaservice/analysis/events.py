@@ -1,0 +1,16 @@
+"""What the record says about models, runs and flags."""
+
+from compliance.recording import register_event
+
+register_event("model.registered", "A QA model was registered, pinned by its digest", "REQ-36")
+register_event("run.requested", "An analysis run was requested", "REQ-20")
+register_event("run.started", "A worker began an analysis run")
+register_event("run.completed", "An analysis run ended; every series has a result", "REQ-36")
+register_event("run.failed", "An analysis run failed")
+register_event("run.cancelled", "An analysis run was cancelled")
+register_event("series.analysed", "A run's result on one series was stored", "REQ-36")
+register_event("flag.raised", "A check raised a flag", "REQ-36")
+register_event("flag.observed", "A later run saw a known flag again", "REQ-36")
+register_event("flag.settled", "A consensus settled a flag", "REQ-14")
+register_event("flag.disputed", "Readers disagree on a flag; it stays open and visible", "REQ-32")
+register_event("flag.reopened", "A settled flag was opened again, with a reason", "REQ-11")

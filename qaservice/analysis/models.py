@@ -1,0 +1,135 @@
+"""Models, runs and flags: what was asked, what answered, and what now needs an expert."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from compliance.base import VersionedModel, WriteOnceModel
+from qaservice.labels.models import AnnotationSet, DatasetVersion, Finding
+from qaservice.projects.models import Project
+from qaservice.storage.models import Blob
+from qaservice.studies.models import Series
+
+
+class RunState(models.TextChoices):
+    QUEUED = "queued", "queued"
+    RUNNING = "running", "running"
+    COMPLETED = "completed", "completed"
+    FAILED = "failed", "failed"
+    CANCELLED = "cancelled", "cancelled"
+
+
+class FlagState(models.TextChoices):
+    OPEN = "open", "open"
+    DISPUTED = "disputed", "readers disagree"
+    SETTLED = "settled", "settled"
+
+
+class QAModel(WriteOnceModel):
+    """A MONAI bundle, pinned by the digest over all its files (REQ-36)."""
+
+    name = models.CharField(max_length=100)
+    version = models.CharField(max_length=40)
+    bundle_sha256 = models.CharField(max_length=64, unique=True)
+    metadata = models.JSONField()
+    model_card = models.TextField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+class AnalysisRun(VersionedModel):
+    """One execution: models and checks with their parameters over a dataset version."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
+    number = models.PositiveIntegerField()
+    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="runs")
+    model = models.ForeignKey(QAModel, on_delete=models.PROTECT, related_name="runs")
+    parameters = models.JSONField()
+    software = models.JSONField(help_text="versions of what computed the result")
+    state = models.CharField(max_length=16, choices=RunState.choices, default=RunState.QUEUED)
+    failure = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="run_number_once")]
+        ordering = ["project", "number"]
+
+    def __str__(self) -> str:
+        return f"run {self.number}"
+
+
+class SeriesResult(WriteOnceModel):
+    """What one run found on one series: the model's opinion and how every check ended."""
+
+    run = models.ForeignKey(AnalysisRun, on_delete=models.PROTECT, related_name="results")
+    series = models.ForeignKey(Series, on_delete=models.PROTECT, related_name="results")
+    prediction = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="+", help_text="candidates, as JSON")
+    input_sha256 = models.CharField(max_length=64)
+    checks = models.JSONField(help_text="name, version, status and number of issues of each check")
+    lesions = models.JSONField(help_text="findings matched across readers")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "series"], name="series_result_once")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} on {self.series_id}"
+
+
+class Flag(VersionedModel):
+    """A suspicion tracked through review. Its identity outlives runs and model versions."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="flags")
+    number = models.PositiveIntegerField(help_text="F-number, for people")
+    series = models.ForeignKey(Series, on_delete=models.PROTECT, related_name="flags")
+    check_name = models.CharField(max_length=40)
+    annotation_set = models.ForeignKey(AnnotationSet, on_delete=models.PROTECT, related_name="flags")
+    finding = models.ForeignKey(Finding, on_delete=models.PROTECT, null=True, related_name="flags")
+    x_mm = models.FloatField()
+    y_mm = models.FloatField()
+    z_mm = models.FloatField()
+    radius_mm = models.FloatField()
+    score = models.FloatField(help_text="probability that the label is wrong, as last observed")
+    state = models.CharField(max_length=16, choices=FlagState.choices, default=FlagState.OPEN)
+    outcome = models.CharField(max_length=24, blank=True, help_text="the settled decision")
+    round = models.PositiveSmallIntegerField(default=1, help_text="grows when a settled flag reopens")
+    reopened_because = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "number"], name="flag_number_once"),
+            models.CheckConstraint(
+                condition=models.Q(score__gte=0) & models.Q(score__lte=1), name="flag_score_is_a_probability"
+            ),
+            models.CheckConstraint(
+                condition=(models.Q(state="settled") & ~models.Q(outcome=""))
+                | (~models.Q(state="settled") & models.Q(outcome="")),
+                name="flag_outcome_exactly_when_settled",
+            ),
+        ]
+        ordering = ["project", "number"]
+
+    def __str__(self) -> str:
+        return f"F-{self.number:04d}"
+
+
+class FlagObservation(WriteOnceModel):
+    """One run's evidence for a flag: score, reasons, proposals."""
+
+    flag = models.ForeignKey(Flag, on_delete=models.PROTECT, related_name="observations")
+    run = models.ForeignKey(AnalysisRun, on_delete=models.PROTECT, related_name="observations")
+    check_version = models.CharField(max_length=20)
+    score = models.FloatField()
+    blind_reason = models.TextField()
+    reason = models.TextField()
+    evidence = models.JSONField()
+    implicated_sets = models.JSONField(help_text="ids of the annotation sets whose readers have a stake")
+    proposals = models.JSONField(help_text="proposed corrections; masks by digest")
+    model_sha256 = models.CharField(max_length=64)
+    input_sha256 = models.CharField(max_length=64)
+    threshold = models.FloatField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["flag", "run"], name="flag_observed_once_a_run")]
+
+    def __str__(self) -> str:
+        return f"{self.flag_id} in {self.run_id}"

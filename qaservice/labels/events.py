@@ -1,0 +1,10 @@
+"""What the record says about labels."""
+
+from compliance.recording import register_event
+
+register_event("guideline.published", "A version of the labelling guideline was published", "REQ-20")
+register_event("reader.identified", "A reader named in a source was linked to an account", "REQ-16")
+register_event("annotations.imported", "Annotation sets were imported from a source file", "REQ-17")
+register_event("reference.opened", "A reference standard was opened for a series", "REQ-32")
+register_event("reference.corrected", "A consensus changed the reference standard", "REQ-11")
+register_event("dataset.versioned", "A dataset version was fixed", "REQ-20")

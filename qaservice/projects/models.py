@@ -1,0 +1,64 @@
+"""Projects: the frame in which labels are checked, and who may do what there."""
+
+from __future__ import annotations
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+from compliance.base import VersionedModel
+from qaservice.accounts.models import User
+
+
+class ProjectState(models.TextChoices):
+    ACTIVE = "active", "active"
+    CLOSED = "closed", "closed"
+
+
+class Role(models.TextChoices):
+    READER = "reader", "reader"
+    ADJUDICATOR = "adjudicator", "adjudicator"
+    QA_LEAD = "qa_lead", "QA lead"
+    INTEGRATOR = "integrator", "integrator"
+    AUDITOR = "auditor", "auditor"
+
+
+class Project(VersionedModel):
+    """One quality-assurance project with its protocol."""
+
+    key = models.CharField(max_length=40, unique=True, validators=[RegexValidator(r"^[a-z0-9][a-z0-9-]*$")])
+    title = models.CharField(max_length=200)
+    state = models.CharField(max_length=16, choices=ProjectState.choices, default=ProjectState.ACTIVE)
+    regulated = models.BooleanField(default=False, help_text="refuses simulated actors and SQLite")
+    required_votes = models.PositiveSmallIntegerField(help_text="readers asked for each flag")
+    agreeing_votes = models.PositiveSmallIntegerField(help_text="agreeing final verdicts that settle a flag")
+    size_convention = models.CharField(
+        max_length=40, default="LIDC: longest axis", help_text="convention by which size classes are named"
+    )
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                # A majority: otherwise two opposite outcomes could both settle.
+                condition=models.Q(agreeing_votes__lte=models.F("required_votes"))
+                & models.Q(required_votes__lt=models.F("agreeing_votes") * 2),
+                name="project_agreement_is_a_majority",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Membership(VersionedModel):
+    """A person's role in a project. Its history is the access register (REQ-06)."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    active = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "user", "role"], name="membership_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.role} in {self.project_id}"

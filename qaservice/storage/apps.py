@@ -1,0 +1,10 @@
+from django.apps import AppConfig
+
+
+class StorageConfig(AppConfig):
+    name = "qaservice.storage"
+    verbose_name = "Storage"
+
+    def ready(self) -> None:
+        # Importing registers this app's event kinds; an unregistered kind is refused when it is recorded.
+        from qaservice.storage import events  # noqa: F401
