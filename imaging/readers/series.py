@@ -1,0 +1,265 @@
+"""One CT series: the header of each instance, and the volume that the geometry gate allows."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID
+
+from imaging.errors import GeometryError, UnreadableFile
+from imaging.geometry.gate import GateTolerances, Severity, assess
+from imaging.geometry.header import SliceHeader
+from imaging.readers.dataset import (
+    OpenedDataset,
+    number_of,
+    numbers_of,
+    open_dataset,
+    optional,
+    text_of,
+    whole_of,
+)
+from imaging.readers.limits import CT_READ_LIMITS, ReadLimits
+from imaging.types import Volume
+
+__all__ = ["AIR_HU", "CT_READ_LIMITS", "ReadLimits", "SliceHeader", "load_volume", "read_header"]
+
+AIR_HU = -1024
+"""Hounsfield units given to padding, and the floor of a volume: nothing is thinner than air (-1000)."""
+
+_INT16_TOP = 32767
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_REQUIRED = ("SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID")
+_ACQUISITION = {
+    "manufacturer": "Manufacturer",
+    "model": "ManufacturerModelName",
+    "software": "SoftwareVersions",
+    "kernel": "ConvolutionKernel",
+    "kvp": "KVP",
+    "exposure_mas": "Exposure",
+    "tube_current_ma": "XRayTubeCurrent",
+    "reconstruction_diameter_mm": "ReconstructionDiameter",
+    "contrast_agent": "ContrastBolusAgent",
+    "body_part": "BodyPartExamined",
+    "patient_position": "PatientPosition",
+    "lossy_compression": "LossyImageCompression",
+}
+
+
+def read_header(data: bytes | Path, limits: ReadLimits) -> SliceHeader:
+    """Return what a DICOM file says about itself, without reading its pixels.
+
+    Any stored object gives a header if it names itself, its series and its study; whether it can be a slice is the
+    geometry gate's question. Raises UnreadableFile, and nothing else: the codes of ``open_dataset``, ``dicomdir``,
+    ``missing-required-tags``, ``invalid-uid``, ``bad-value``, ``pixel-claim-too-large`` and
+    ``pixel-data-shorter-than-claimed``. No message quotes personal data.
+    """
+    opened = open_dataset(data, limits, with_pixels=False)
+    header = _header(opened)
+    _check_pixel_claim(header, opened, limits)
+    return header
+
+
+def _header(opened: OpenedDataset) -> SliceHeader:
+    dataset = opened.dataset
+    if "DirectoryRecordSequence" in dataset:
+        raise UnreadableFile("dicomdir", "A DICOMDIR: an index of other files, not an image.")
+    uids = {keyword: text_of(dataset, keyword) for keyword in _REQUIRED}
+    missing = [keyword for keyword, uid in uids.items() if not uid]
+    if missing:
+        raise UnreadableFile("missing-required-tags", f"Required elements are missing or empty: {', '.join(missing)}.")
+    frame_of_reference = text_of(dataset, "FrameOfReferenceUID")
+    for keyword, uid in (*uids.items(), ("FrameOfReferenceUID", frame_of_reference)):
+        if uid and (len(uid) > 64 or not _UID.fullmatch(uid)):
+            raise UnreadableFile("invalid-uid", f"{keyword} is not a UID (digits and points, at most 64 characters).")
+    position = numbers_of(dataset, "ImagePositionPatient", 3)
+    spacing = numbers_of(dataset, "PixelSpacing", 2)
+    instance_number = optional(whole_of, dataset, "InstanceNumber")
+    samples = whole_of(dataset, "SamplesPerPixel")
+    frames = whole_of(dataset, "NumberOfFrames")
+    return SliceHeader(
+        sop_instance_uid=uids["SOPInstanceUID"],
+        sop_class_uid=uids["SOPClassUID"],
+        series_instance_uid=uids["SeriesInstanceUID"],
+        study_instance_uid=uids["StudyInstanceUID"],
+        transfer_syntax_uid=opened.transfer_syntax_uid,
+        modality=text_of(dataset, "Modality"),
+        patient_id=text_of(dataset, "PatientID"),
+        frame_of_reference_uid=frame_of_reference,
+        image_type=tuple(part for part in text_of(dataset, "ImageType").split("\\") if part),
+        position_mm=None if position is None else (position[0], position[1], position[2]),
+        orientation=numbers_of(dataset, "ImageOrientationPatient", 6),
+        pixel_spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
+        rows=whole_of(dataset, "Rows"),
+        columns=whole_of(dataset, "Columns"),
+        number_of_frames=1 if frames is None else frames,
+        samples_per_pixel=1 if samples is None else samples,
+        bits_allocated=whole_of(dataset, "BitsAllocated"),
+        pixel_representation=whole_of(dataset, "PixelRepresentation"),
+        has_pixel_data=opened.pixel_bytes is not None,
+        instance_number=None if instance_number is None else int(instance_number),
+        slice_thickness_mm=optional(number_of, dataset, "SliceThickness"),
+        gantry_tilt_degrees=optional(number_of, dataset, "GantryDetectorTilt"),
+        rescale_slope=number_of(dataset, "RescaleSlope"),
+        rescale_intercept=number_of(dataset, "RescaleIntercept"),
+        rescale_type=text_of(dataset, "RescaleType"),
+        pixel_padding_value=_padding(dataset, "PixelPaddingValue"),
+        pixel_padding_limit=_padding(dataset, "PixelPaddingRangeLimit"),
+        acquisition=_acquisition(dataset),
+    )
+
+
+def _padding(dataset: Dataset, keyword: str) -> int | None:
+    value = optional(whole_of, dataset, keyword)
+    if value is None:
+        return None
+    # Some writers store a negative padding under VR US: 63536 for -2000.
+    signed = whole_of(dataset, "PixelRepresentation") == 1
+    bits = whole_of(dataset, "BitsAllocated") or 16
+    return int(value) - (1 << bits) if signed and value >= 1 << (bits - 1) else int(value)
+
+
+def _acquisition(dataset: Dataset) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, keyword in _ACQUISITION.items():
+        try:
+            value = text_of(dataset, keyword)
+        except UnreadableFile:
+            continue
+        if value:
+            found[name] = value
+    return found
+
+
+def _check_pixel_claim(header: SliceHeader, opened: OpenedDataset, limits: ReadLimits) -> None:
+    claimed_bits = (
+        (header.rows or 0)
+        * (header.columns or 0)
+        * max(1, header.number_of_frames)
+        * max(1, header.samples_per_pixel)
+        * (header.bits_allocated or 0)
+    )
+    claimed = -(-claimed_bits // 8)
+    if claimed > limits.pixel_bytes:
+        raise UnreadableFile(
+            "pixel-claim-too-large",
+            f"The image claims {claimed} bytes of pixels; at most {limits.pixel_bytes} are read.",
+            subjects=(header.sop_instance_uid,),
+        )
+    if opened.pixel_bytes is None or opened.pixel_bytes < 0 or UID(opened.transfer_syntax_uid).is_compressed:
+        return
+    if text_of(opened.dataset, "PhotometricInterpretation") == "YBR_FULL_422":
+        claimed = claimed * 2 // 3  # two of three samples are stored (PS3.3 C.7.6.3.1.2)
+    if opened.pixel_bytes < claimed:
+        raise UnreadableFile(
+            "pixel-data-shorter-than-claimed",
+            f"The image claims {claimed} bytes of pixels but holds {opened.pixel_bytes}.",
+            subjects=(header.sop_instance_uid,),
+        )
+
+
+def load_volume(
+    *,
+    slices: Sequence[SliceHeader],
+    open_bytes: Callable[[str], bytes],
+    tolerances: GateTolerances,
+    limits: ReadLimits,
+) -> Volume:
+    """Return one series as a regular volume of Hounsfield units, slices sorted by position along row x column.
+
+    ``open_bytes`` takes a SOP Instance UID and returns the file. Each slice is rescaled by its own slope and
+    intercept, rounded to whole units and held as int16; padding becomes ``AIR_HU``, values below it are raised to it
+    and values above 32767 lowered, and ``Volume.acquisition`` says for how many voxels (``padding_voxels``,
+    ``clamped_low_voxels``, ``clamped_high_voxels``).
+    Raises GeometryError, with the gate's first refusal as code, if the gate refuses the series; UnreadableFile if a
+    file is not the one that its header was read from, its pixels cannot be decoded, or the volume is larger than
+    ``limits.volume_bytes``.
+    """
+    verdict = assess(slices, tolerances)
+    if verdict.grid is None:
+        refusals = [finding for finding in verdict.findings if finding.severity is Severity.REFUSAL]
+        raise GeometryError(
+            refusals[0].code,
+            " ".join(finding.message for finding in refusals),
+            subjects=refusals[0].sop_instance_uids,
+        )
+    grid = verdict.grid
+    size = 2 * grid.shape[0] * grid.shape[1] * grid.shape[2]
+    if size > limits.volume_bytes:
+        raise UnreadableFile("volume-too-large", f"The volume has {size} bytes; at most {limits.volume_bytes} fit.")
+    by_uid = {item.sop_instance_uid: item for item in slices}
+    ordered = [by_uid[uid] for uid in verdict.sop_instance_uids]
+    hounsfield = np.empty(grid.shape, dtype=np.int16)
+    tally: Counter[str] = Counter()
+    for index, header in enumerate(ordered):
+        stored = _stored_values(header, open_bytes(header.sop_instance_uid), limits)
+        hounsfield[index] = _to_hounsfield(stored, header, tally)
+    hounsfield.setflags(write=False)
+    thicknesses = [item.slice_thickness_mm for item in ordered if item.slice_thickness_mm]
+    acquisition = dict(ordered[0].acquisition)
+    acquisition.update({name: str(count) for name, count in sorted(tally.items()) if count})
+    return Volume(
+        grid=grid,
+        hounsfield=hounsfield,
+        series_instance_uid=ordered[0].series_instance_uid,
+        study_instance_uid=ordered[0].study_instance_uid,
+        sop_instance_uids=verdict.sop_instance_uids,
+        instance_numbers=tuple(item.instance_number for item in ordered),
+        slice_thickness_mm=float(np.median(thicknesses)) if thicknesses else None,
+        acquisition=acquisition,
+    )
+
+
+def _stored_values(header: SliceHeader, data: bytes, limits: ReadLimits) -> NDArray[np.generic]:
+    subjects = (header.sop_instance_uid,)
+    opened = open_dataset(data, limits, with_pixels=True)
+    if text_of(opened.dataset, "SOPInstanceUID") != header.sop_instance_uid:
+        raise UnreadableFile("another-instance", "The file is not the instance that was asked for.", subjects=subjects)
+    _check_pixel_claim(_header(opened), opened, limits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            values: NDArray[np.generic] = pixel_array(opened.dataset, raw=True)
+        except MemoryError:
+            raise UnreadableFile("pixel-claim-too-large", "The pixels do not fit memory.", subjects=subjects) from None
+        # Decoders raise whatever their libraries do on damaged or unsupported streams.
+        except Exception as error:
+            syntax = UID(opened.transfer_syntax_uid).name
+            raise UnreadableFile(
+                "pixels-not-decoded",
+                f"The pixels cannot be decoded ({type(error).__name__}; transfer syntax {syntax}).",
+                subjects=subjects,
+            ) from error
+    if values.shape != (header.rows, header.columns):
+        raise UnreadableFile(
+            "pixels-not-decoded", f"The pixels decode to {values.shape}, not to one slice.", subjects=subjects
+        )
+    return values
+
+
+def _to_hounsfield(stored: NDArray[np.generic], header: SliceHeader, tally: Counter[str]) -> NDArray[np.int16]:
+    values = stored.astype(np.float64)
+    padding = _padding_mask(values, header)
+    units = np.rint(values * (header.rescale_slope or 1.0) + (header.rescale_intercept or 0.0))
+    units[padding] = AIR_HU
+    tally["padding_voxels"] += int(np.count_nonzero(padding))
+    tally["clamped_low_voxels"] += int(np.count_nonzero(units < AIR_HU))
+    tally["clamped_high_voxels"] += int(np.count_nonzero(units > _INT16_TOP))
+    return np.clip(units, AIR_HU, _INT16_TOP).astype(np.int16)
+
+
+def _padding_mask(values: NDArray[np.float64], header: SliceHeader) -> NDArray[np.bool_]:
+    # PS3.3 C.7.5.1.1.2: one value, or the range between it and the limit, in either order.
+    if header.pixel_padding_value is None:
+        return np.zeros(values.shape, dtype=np.bool_)
+    limit = header.pixel_padding_limit
+    other = header.pixel_padding_value if limit is None else limit
+    low, high = sorted((header.pixel_padding_value, other))
+    return (values >= low) & (values <= high)
