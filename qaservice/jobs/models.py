@@ -22,7 +22,7 @@ class Job(OperationalModel):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=60, help_text="name in the registry of executors")
-    subject_id = models.CharField(max_length=64, help_text="key of the row that the job works on")
+    subject_id = models.CharField(max_length=100, help_text="key of the row that the job works on")
     project_key = models.CharField(max_length=40, blank=True)
     dedupe_key = models.CharField(max_length=200, unique=True, help_text="a step is inserted once, however often asked")
     state = models.CharField(max_length=16, choices=JobState.choices, default=JobState.QUEUED)
@@ -32,6 +32,7 @@ class Job(OperationalModel):
     lease_owner = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
     cancel_requested = models.BooleanField(default=False)
+    woken_at = models.DateTimeField(null=True, help_text="when a message last told the workers of it")
     progress_done = models.PositiveIntegerField(default=0)
     progress_total = models.PositiveIntegerField(default=0)
     progress_note = models.CharField(max_length=200, blank=True)
