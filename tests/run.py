@@ -1,0 +1,68 @@
+"""What ``make test`` runs: servers first, then the suite on SQLite, then what touches the database on PostgreSQL.
+
+``python -m tests.run [arguments of pytest]``: with arguments, one run on SQLite with the servers that are at hand.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.services import Servers, servers
+
+ROOT = Path(__file__).resolve().parents[1]
+FRONTEND = ROOT / "qaservice" / "portal" / "frontend"
+# Everything that reads or writes rows runs again on PostgreSQL; the analysis core has no database.
+ON_POSTGRES = ["tests/compliance", "tests/qaservice"]
+
+
+def main(arguments: list[str]) -> int:
+    """Run what was asked for, else everything; return 0 only if all of it passed."""
+    with servers(install=not arguments) as found:
+        for line in found.absent:
+            print(line, flush=True)
+        if arguments:
+            return _pytest("the tests named", arguments, found=found, database="")
+        failed = [name for name, code in _everything(found) if code]
+    for name in failed:
+        print(f"FAILED: {name}", flush=True)
+    for line in found.absent:
+        print(f"Not run: {line}", flush=True)
+    if os.environ.get("CI") and found.absent:
+        print("FAILED: in continuous integration nothing may stay untested for want of a server", flush=True)
+        return 1
+    return 1 if failed else 0
+
+
+def _everything(found: Servers) -> list[tuple[str, int]]:
+    postgres = found.environment.get("QASERVICE_TEST_POSTGRES_URL", "")
+    return [
+        ("portal scripts", _command("portal scripts", ["npm", "test", "--silent"], FRONTEND)),
+        *([("suite on PostgreSQL", _pytest("suite on PostgreSQL", ON_POSTGRES, found=found, database=postgres))] if postgres else []),
+        ("suite on SQLite", _pytest("suite on SQLite", ["-m", "not postgres"], found=found, database="")),
+    ]
+
+
+def _pytest(title: str, arguments: list[str], *, found: Servers, database: str) -> int:
+    environment = {**os.environ, **found.environment, "QASERVICE_TEST_ABSENT": "\n".join(found.absent)}
+    # What a site has set must not leak into its tests.
+    for name in ("DJANGO_SETTINGS_MODULE", "QASERVICE_DATA_DIR", "QASERVICE_DATABASE_URL", "QASERVICE_MODE"):
+        environment.pop(name, None)
+    if database:
+        environment["QASERVICE_DATABASE_URL"] = database
+    return _command(title, [sys.executable, "-m", "pytest", *arguments], ROOT, environment)
+
+
+def _command(title: str, command: list[str], folder: Path, environment: dict[str, str] | None = None) -> int:
+    print(f"\n=== {title}", flush=True)
+    began = time.monotonic()
+    code = subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+    print(f"=== {title}: {'passed' if code == 0 else 'FAILED'} in {time.monotonic() - began:.0f} s", flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
