@@ -7,4 +7,4 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing registers this app's event kinds; an unregistered kind is refused when it is recorded.
-        from qaservice.accounts import events  # noqa: F401
+        from qaservice.accounts import events, receivers  # noqa: F401

@@ -9,6 +9,7 @@ from django.db import models
 
 from compliance.base import OperationalModel, VersionedModel
 from compliance.recording import Actor
+from qaservice.accounts.managers import UserManager
 
 
 class UserKind(models.TextChoices):
@@ -29,6 +30,8 @@ class User(AbstractBaseUser, VersionedModel):
     credentials = models.CharField(max_length=200, blank=True, help_text="qualifications, as the report prints them")
     is_active = models.BooleanField(default=True)
     is_administrator = models.BooleanField(default=False, help_text="runs the site; has no review rights (REQ-15)")
+
+    objects = UserManager["User"]()
 
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS = ["display_name"]

@@ -1,0 +1,104 @@
+"""Opening and closing accounts, and the tokens by which programs act for them."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+
+from compliance.recording import Actor, change, record_event
+from qaservice.accounts.models import ApiToken, User, UserKind
+from qaservice.accounts.selectors import token_digest
+from qaservice.common.clock import now
+from qaservice.common.errors import Conflict, InvalidInput
+from qaservice.common.transitions import amend
+
+
+def create_user(
+    *,
+    username: str,
+    display_name: str,
+    password: str | None,
+    kind: str = UserKind.PERSON,
+    actor: Actor,
+    reason: str,
+    email: str = "",
+    credentials: str = "",
+    is_administrator: bool = False,
+) -> User:
+    """Open an account and return it. Without a password the account cannot log in until one is set.
+
+    Raises InvalidInput for a weak password or an unusable name, Conflict where the username was ever issued (REQ-25).
+    """
+    username = User.normalize_username(username.strip())
+    if not username or not display_name.strip():
+        raise InvalidInput("an account needs a username and a name", code="account-without-name")
+    if User.objects.filter(username__iexact=username).exists():
+        raise Conflict(f"the username {username!r} was issued before; choose another", code="username-taken")
+    user = User(
+        username=username,
+        display_name=display_name.strip(),
+        kind=kind,
+        email=email,
+        credentials=credentials,
+        is_administrator=is_administrator,
+    )
+    if password is None:
+        user.set_unusable_password()
+    else:
+        try:
+            validate_password(password, user)
+        except ValidationError as error:
+            raise InvalidInput(" ".join(error.messages), code="weak-password") from error
+        user.set_password(password)
+    with change("account.created", actor=actor, reason=reason, subject=("user", str(user.pk))) as running:
+        running.payload.update({"kind": str(kind), "administrator": is_administrator})
+        user.save()
+    return user
+
+
+def deactivate_user(*, user: User, actor: Actor, reason: str) -> User:
+    """Close an account at once: it can no longer log in and its tokens stop working. The row stays."""
+    with change("account.deactivated", actor=actor, reason=reason, subject=("user", str(user.pk))):
+        closed = amend(user, expected_revision=user.revision, changes={"is_active": False})
+    ApiToken.objects.filter(user=user, revoked_at=None).update(revoked_at=now())
+    return closed
+
+
+def issue_token(
+    *, user: User, label: str, actor: Actor, reason: str, expires_at: datetime | None = None
+) -> str:
+    """Return a new bearer token of ``user``. It is shown once: only its SHA-256 is kept."""
+    token = secrets.token_urlsafe(32)
+    with change("account.token-issued", actor=actor, reason=reason, subject=("user", str(user.pk))) as running:
+        running.payload["label"] = label
+        ApiToken(
+            digest=token_digest(token), user=user, label=label, created_at=now(), expires_at=expires_at
+        ).save(force_insert=True)
+    return token
+
+
+def record_login(*, user: User) -> None:
+    """Record that ``user`` logged in."""
+    record_event(
+        "account.login",
+        actor=user.as_actor(role="user"),
+        reason="logged in",
+        subject=("user", str(user.pk)),
+        project_key="",
+        payload={},
+    )
+
+
+def record_failed_login(*, known_user: User | None) -> None:
+    """Record a refused login. A name that is no account is not kept: people type passwords into the wrong field."""
+    record_event(
+        "account.login-failed",
+        actor=Actor(id="anonymous", name="not logged in", role="none"),
+        reason="login refused",
+        subject=("user", str(known_user.pk) if known_user else "unknown"),
+        project_key="",
+        payload={},
+    )

@@ -1,0 +1,145 @@
+"""The steps of an analysis run as jobs: start, one for each series, and the end behind a barrier in the database."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from compliance.recording import SYSTEM, change
+from imaging.checks.base import CheckParameters
+from imaging.inference.bundle import load_bundle
+from imaging.inference.predict import predict
+from imaging.masks.places import centre_of
+from imaging.pipeline import analyse
+from imaging.types import Case, Rejection
+from qaservice.analysis.models import AnalysisRun, RunState, SeriesResult
+from qaservice.analysis.results import store_result
+from qaservice.analysis.services import START_KIND
+from qaservice.analysis.states import RUN
+from qaservice.common.transitions import step
+from qaservice.jobs.models import Job
+from qaservice.jobs.registry import JobContext, executor
+from qaservice.jobs.services import enqueue
+from qaservice.labels.models import AnnotationSet
+from qaservice.labels.selectors import annotation_sets_of, series_of_version
+from qaservice.studies.models import Series
+from qaservice.studies.selectors import volume_of
+
+SERIES_KIND = "analysis.series"
+FINISH_KIND = "analysis.finish"
+
+
+def _run_stopped(job: Job) -> None:
+    """A step of the run ended without a result: so does the run, saying why."""
+    run = AnalysisRun.objects.select_related("project").get(pk=job.subject_id.split(":")[0])
+    if run.state not in {RunState.QUEUED, RunState.RUNNING}:
+        return
+    why = job.error or "a step was cancelled"
+    with change(
+        "run.failed",
+        actor=SYSTEM,
+        reason=f"the step {job.kind} ended without a result",
+        subject=("run", str(run.pk)),
+        project_key=run.project.key,
+        payload={"error": why, "code": job.error_code},
+    ):
+        step(run, machine=RUN, name="fail", expected_revision=run.revision, changes={"failure": why[:500]})
+
+
+@executor(START_KIND, on_stopped=_run_stopped)
+def start_run(context: JobContext) -> None:
+    """Mark the run as running and queue one step for each series of its dataset version."""
+    run = AnalysisRun.objects.select_related("project", "dataset_version").get(pk=context.subject_id)
+    series = series_of_version(version=run.dataset_version)
+    with change(
+        "run.started",
+        actor=SYSTEM,
+        reason="a worker took the run",
+        subject=("run", str(run.pk)),
+        project_key=run.project.key,
+        payload={"series": len(series)},
+    ):
+        step(run, machine=RUN, name="start", expected_revision=run.revision)
+        for one in series:
+            subject = f"{run.pk}:{one.pk}"
+            enqueue(
+                kind=SERIES_KIND,
+                subject_id=subject,
+                project_key=run.project.key,
+                dedupe_key=f"{SERIES_KIND}:{subject}",
+            )
+        context.complete()
+
+
+@executor(SERIES_KIND, on_stopped=_run_stopped)
+def analyse_series(context: JobContext) -> None:
+    """Predict, check, and store the result of one series; the last one queues the end of the run."""
+    run_id, series_id = context.subject_id.split(":")
+    run = AnalysisRun.objects.select_related("project", "model", "dataset_version").get(pk=run_id)
+    series = Series.objects.select_related("study").get(pk=series_id)
+    bundle = load_bundle(path=settings.MODEL_BUNDLE, expected_sha256=run.model.bundle_sha256)
+    volume = volume_of(series)
+    sets = annotation_sets_of(series=series)
+    places = sorted(
+        {centre_of(finding) for one in sets for finding in one.findings if finding.mask is not None}
+    )
+    prediction = predict(
+        volume=volume,
+        bundle=bundle,
+        places=places,
+        progress=lambda done, total: context.progress(done, total, "QA model"),
+        checkpoint_dir=settings.DERIVED_DIR / "tiles",
+        threads=settings.INFERENCE_THREADS,
+    )
+    parameters = CheckParameters(**run.parameters)
+    case = Case(
+        volume=volume,
+        annotation_sets=sets,
+        prediction=prediction,
+        import_rejections=_import_rejections(series),
+    )
+    outcome = analyse(case=case, parameters=parameters)
+    store_result(
+        run=run,
+        series=series,
+        prediction=prediction,
+        outcome=outcome,
+        complete=lambda: _complete(context=context, run=run),
+    )
+
+
+@executor(FINISH_KIND, on_stopped=_run_stopped)
+def finish_run(context: JobContext) -> None:
+    """Close the run once every series of its dataset version has a result."""
+    run = AnalysisRun.objects.select_related("project").get(pk=context.subject_id)
+    with change(
+        "run.completed",
+        actor=SYSTEM,
+        reason="every series has a result",
+        subject=("run", str(run.pk)),
+        project_key=run.project.key,
+        payload={"series": SeriesResult.objects.filter(run=run).count()},
+    ):
+        step(run, machine=RUN, name="complete", expected_revision=run.revision)
+        context.complete()
+
+
+def _complete(*, context: JobContext, run: AnalysisRun) -> None:
+    """Mark the step done and, behind the barrier, queue the end; the project's row is locked by the caller."""
+    context.complete()
+    wanted = len(series_of_version(version=run.dataset_version))
+    if SeriesResult.objects.filter(run=run).count() == wanted:
+        enqueue(
+            kind=FINISH_KIND,
+            subject_id=str(run.pk),
+            project_key=run.project.key,
+            dedupe_key=f"{FINISH_KIND}:{run.pk}",
+        )
+
+
+def _import_rejections(series: Series) -> tuple[Rejection, ...]:
+    rows = AnnotationSet.objects.filter(series=series).values_list("rejections", flat=True)
+    return tuple(
+        Rejection(code=one["code"], message=one["message"], subjects=tuple(one["subjects"]))
+        for rejections in rows
+        for one in rejections
+    )

@@ -1,0 +1,57 @@
+"""``manage.py analyze --project P``: run the QA model and all checks over the project's labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from compliance.recording import Actor
+from qaservice.analysis.models import RunState
+from qaservice.analysis.selectors import flag_counts
+from qaservice.analysis.services import request_run
+from qaservice.common.errors import ServiceError
+from qaservice.jobs.runner import drain, wait_for_workers
+from qaservice.jobs.selectors import ProjectProgress
+from qaservice.projects.selectors import project_by_key
+
+OPERATOR = Actor(id="operator", name="operator of the server", role="operator")
+
+
+class Command(BaseCommand):
+    help = "Analyse a project: QA model and all checks over its dataset as it stands."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--project", required=True, help="key of the project")
+        parser.add_argument("--reason", default="analysis asked for on the command line")
+        parser.add_argument(
+            "--workers-only", action="store_true", help="leave the work to running workers and wait for them"
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        try:
+            project = project_by_key(key=options["project"])
+            run = request_run(project=project, actor=OPERATOR, reason=options["reason"])
+        except ServiceError as error:
+            raise CommandError(error.message) from error
+        with tqdm(desc="analyse", unit="step", dynamic_ncols=True) as bar:
+
+            def show(progress: ProjectProgress) -> None:
+                bar.total = progress.total
+                bar.n = progress.done
+                bar.set_postfix_str(progress.note)
+                bar.refresh()
+
+            if options["workers_only"]:
+                wait_for_workers(project_key=project.key, on_progress=show)
+            else:
+                drain(project_key=project.key, on_progress=show)
+        run.refresh_from_db()
+        if run.state != RunState.COMPLETED:
+            raise CommandError(f"{run} is {run.state}: {run.failure or 'see the jobs'}")
+        counts = flag_counts(project=project)
+        for check in sorted(counts):
+            states = ", ".join(f"{number} {state}" for state, number in sorted(counts[check].items()))
+            self.stdout.write(f"  {check:<22} {states}")
+        self.stdout.write(f"{run} completed; model {run.model.name} {run.model.version}")

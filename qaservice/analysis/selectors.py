@@ -1,0 +1,77 @@
+"""Models, runs and flags as others may read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db.models import Count, Prefetch, QuerySet
+
+from qaservice.analysis.identity import Evidence, Sighting
+from qaservice.analysis.models import AnalysisRun, Flag, FlagObservation
+from qaservice.projects.models import Project
+from qaservice.studies.models import Series
+
+FLAG_ORDERINGS = frozenset({"number", "-number", "score", "-score", "check_name", "state"})
+
+
+def flags_of(
+    *, project: Project, check: str = "", state: str = "", ordering: str = "-score"
+) -> QuerySet[Flag]:
+    """Return a project's flags with what a list needs, filtered and ordered. An unknown ordering falls back to score."""
+    flags = Flag.objects.filter(project=project).select_related("series__study", "annotation_set", "finding")
+    if check:
+        flags = flags.filter(check_name=check)
+    if state:
+        flags = flags.filter(state=state)
+    return flags.order_by(ordering if ordering in FLAG_ORDERINGS else "-score", "number")
+
+
+def flags_with_observations(*, project: Project) -> QuerySet[Flag]:
+    """Return a project's flags by number, each with its observations, oldest first."""
+    observations = FlagObservation.objects.select_related("run__model").order_by("run__number")
+    return (
+        Flag.objects.filter(project=project)
+        .select_related("series__study", "annotation_set", "finding")
+        .prefetch_related(Prefetch("observations", queryset=observations))
+        .order_by("number")
+    )
+
+
+def latest_observation(*, flag: Flag) -> FlagObservation:
+    """Return what the newest run said of ``flag``; every flag has at least one observation."""
+    return flag.observations.select_related("run__model").order_by("-run__number")[0]
+
+
+def sighting_of(flag: Flag) -> Sighting:
+    """Return the identity of a flag in the terms of the rules."""
+    return Sighting(
+        check=flag.check_name,
+        annotation_set_id=str(flag.annotation_set_id),
+        finding_id=str(flag.finding_id) if flag.finding_id else None,
+        place_mm=(flag.x_mm, flag.y_mm, flag.z_mm),
+        radius_mm=flag.radius_mm,
+    )
+
+
+def evidence_of(observation: FlagObservation) -> Evidence:
+    """Return the part of an observation that decides about reopening."""
+    return Evidence(model_sha256=observation.model_sha256, score=observation.score)
+
+
+def known_flags(*, series: Series) -> Sequence[Flag]:
+    """Return all flags on a series, whatever their state."""
+    return list(Flag.objects.filter(series=series).order_by("number"))
+
+
+def flag_counts(*, project: Project) -> dict[str, dict[str, int]]:
+    """Return the number of flags by check name and, within it, by state."""
+    counts: dict[str, dict[str, int]] = {}
+    rows = Flag.objects.filter(project=project).values_list("check_name", "state").annotate(n=Count("id")).order_by()
+    for check, state, number in rows:
+        counts.setdefault(check, {})[state] = number
+    return counts
+
+
+def runs_of(*, project: Project) -> QuerySet[AnalysisRun]:
+    """Return a project's runs, newest first."""
+    return AnalysisRun.objects.filter(project=project).select_related("model", "dataset_version").order_by("-number")

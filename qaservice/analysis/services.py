@@ -1,0 +1,136 @@
+"""Registering models and asking for runs."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+
+from django.conf import settings
+from django.db.models import Max
+
+from compliance.recording import Actor, change
+from imaging.checks.base import CHEST_CT_NODULES
+from imaging.errors import BundleError
+from imaging.inference.bundle import describe_bundle
+from qaservice.analysis.models import AnalysisRun, QAModel, RunState
+from qaservice.analysis.states import RUN
+from qaservice.common.errors import Conflict, Unavailable
+from qaservice.common.transitions import step
+from qaservice.jobs.models import JobState
+from qaservice.jobs.selectors import jobs_of
+from qaservice.jobs.services import enqueue, request_cancel
+from qaservice.labels.services import fix_dataset_version
+from qaservice.projects.models import Project
+
+START_KIND = "analysis.run"
+RECORDED_PACKAGES = (
+    "label-qa",
+    "torch",
+    "monai",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "SimpleITK",
+    "pydicom",
+    "highdicom",
+    "django",
+)
+
+
+def register_model(*, bundle: Path, actor: Actor, reason: str) -> QAModel:
+    """Register the MONAI bundle at ``bundle``, pinned by the digest over all its files; a known one is returned as it is.
+
+    Raises Unavailable where the bundle is incomplete or altered.
+    """
+    try:
+        description = describe_bundle(path=bundle)
+    except BundleError as error:
+        raise Unavailable(f"the model bundle cannot be used: {error.message}", code=error.code) from error
+    known = QAModel.objects.filter(bundle_sha256=description.identity.bundle_sha256).first()
+    if known is not None:
+        return known
+    model = QAModel(
+        name=description.identity.name,
+        version=description.identity.version,
+        bundle_sha256=description.identity.bundle_sha256,
+        metadata=dict(description.metadata),
+        model_card=description.model_card,
+    )
+    with change(
+        "model.registered",
+        actor=actor,
+        reason=reason,
+        subject=("model", str(model.pk)),
+        payload={"bundle_sha256": model.bundle_sha256, "name": model.name, "version": model.version},
+    ):
+        model.save()
+    return model
+
+
+def request_run(*, project: Project, actor: Actor, reason: str) -> AnalysisRun:
+    """Fix the dataset as it stands, and queue a run of the shipped model and all checks over it.
+
+    Raises Conflict where another run of the project is still under way, or there is nothing to analyse.
+    """
+    model = register_model(bundle=settings.MODEL_BUNDLE, actor=actor, reason="needed by an analysis run")
+    under_way = AnalysisRun.objects.filter(project=project, state__in=[RunState.QUEUED, RunState.RUNNING]).first()
+    if under_way is not None:
+        raise Conflict(f"{under_way} of this project is still {under_way.state}", code="run-under-way")
+    version = fix_dataset_version(project=project, note="as analysed", actor=actor, reason=reason)
+    if version.series_count == 0:
+        raise Conflict("there is no accepted series with labels to analyse", code="nothing-to-analyse")
+    run = AnalysisRun(
+        project=project,
+        dataset_version=version,
+        model=model,
+        parameters=asdict(CHEST_CT_NODULES),
+        software=dict(software_versions()),
+    )
+    with change(
+        "run.requested",
+        actor=actor,
+        reason=reason,
+        subject=("run", str(run.pk)),
+        project_key=project.key,
+        payload={"dataset_version": version.number, "model": model.bundle_sha256},
+    ):
+        # The project's row is the queue in which two requests get two numbers.
+        Project.objects.select_for_update().get(pk=project.pk)
+        last = AnalysisRun.objects.filter(project=project).aggregate(last=Max("number"))["last"]
+        run.number = (last or 0) + 1
+        run.save()
+        enqueue(
+            kind=START_KIND,
+            subject_id=str(run.pk),
+            project_key=project.key,
+            dedupe_key=f"{START_KIND}:{run.pk}",
+        )
+    return run
+
+
+def cancel_run(*, run: AnalysisRun, actor: Actor, reason: str) -> AnalysisRun:
+    """Cancel a run: what was computed stays, what waits is taken back, what runs stops at its next report."""
+    with change(
+        "run.cancelled", actor=actor, reason=reason, subject=("run", str(run.pk)), project_key=run.project.key
+    ):
+        cancelled = step(run, machine=RUN, name="cancel", expected_revision=run.revision)
+    waiting = jobs_of(run.project.key).filter(
+        subject_id__startswith=str(run.pk), state__in=[JobState.QUEUED, JobState.RUNNING]
+    )
+    for job_id in list(waiting.values_list("pk", flat=True)):
+        request_cancel(job_id=job_id)
+    return cancelled
+
+
+def software_versions() -> Mapping[str, str]:
+    """Return the versions of what computes a result, read from the installation without importing it."""
+    versions = {"python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions

@@ -1,0 +1,100 @@
+"""Opening projects and giving people roles in them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from compliance.recording import Actor, change
+from qaservice.accounts.models import User
+from qaservice.common.errors import Conflict, InvalidInput, NotPermitted
+from qaservice.common.transitions import amend
+from qaservice.projects.models import Membership, Project, Role
+from qaservice.projects.rules import clash
+from qaservice.projects.selectors import roles_of
+
+
+def create_project(
+    *,
+    key: str,
+    title: str,
+    actor: Actor,
+    reason: str,
+    required_votes: int = 3,
+    agreeing_votes: int = 2,
+    regulated: bool = False,
+) -> Project:
+    """Open a project. Raises InvalidInput for an unusable key or protocol, Conflict where the key is taken.
+
+    A regulated project is refused on the embedded database: there the trail is evidence, not prevention.
+    """
+    if regulated and settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        raise InvalidInput("a regulated project needs PostgreSQL; this site runs on SQLite", code="regulated-on-sqlite")
+    if Project.objects.filter(key=key).exists():
+        raise Conflict(f"there is already a project {key!r}", code="project-exists")
+    project = Project(
+        key=key,
+        title=title.strip(),
+        regulated=regulated,
+        required_votes=required_votes,
+        agreeing_votes=agreeing_votes,
+    )
+    try:
+        project.full_clean(exclude=["id"], validate_unique=False)
+    except ValidationError as error:
+        raise InvalidInput(" ".join(error.messages), code="unusable-project") from error
+    with change(
+        "project.created", actor=actor, reason=reason, subject=("project", str(project.pk)), project_key=key
+    ) as running:
+        running.payload.update({"required_votes": required_votes, "agreeing_votes": agreeing_votes})
+        project.save()
+    return project
+
+
+def grant(*, project: Project, user: User, role: str, actor: Actor, reason: str) -> Membership:
+    """Give ``user`` a role in ``project``; a withdrawn role is made active again, a held one stays as it is.
+
+    Raises NotPermitted for a simulated actor in a regulated project, for an administrator who would review, and for
+    roles that would end a reader's blindness.
+    """
+    if role not in Role.values:
+        raise InvalidInput(f"{role!r} is not a role; roles are {', '.join(Role.values)}", code="no-such-role")
+    if project.regulated and user.is_simulated:
+        raise NotPermitted("simulated actors are refused in a regulated project", code="simulated-refused")
+    if user.is_administrator and role in {Role.READER, Role.ADJUDICATOR}:
+        raise NotPermitted("an administrator has no review rights", code="administrator-reviews")
+    held = roles_of(user=user, project=project)
+    clashing = clash(held=held, wanted=role)
+    if clashing is not None:
+        raise NotPermitted(
+            f"someone who is {clashing} here cannot also be {role}: reads would not be blind", code="roles-clash"
+        )
+    membership = Membership.objects.filter(project=project, user=user, role=role).first()
+    if membership is not None and membership.active:
+        return membership
+    with change(
+        "membership.granted",
+        actor=actor,
+        reason=reason,
+        subject=("user", str(user.pk)),
+        project_key=project.key,
+        payload={"role": role},
+    ):
+        if membership is not None:
+            return amend(membership, expected_revision=membership.revision, changes={"active": True})
+        membership = Membership(project=project, user=user, role=role)
+        membership.save()
+    return membership
+
+
+def withdraw(*, membership: Membership, actor: Actor, reason: str) -> Membership:
+    """Take a role away, at once."""
+    with change(
+        "membership.withdrawn",
+        actor=actor,
+        reason=reason,
+        subject=("user", str(membership.user_id)),
+        project_key=membership.project.key,
+        payload={"role": membership.role},
+    ):
+        return amend(membership, expected_revision=membership.revision, changes={"active": False})

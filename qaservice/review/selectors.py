@@ -1,0 +1,135 @@
+"""Who is asked to read what, and what a verdict is stamped with. What a reader may see stands in ``review.blinding``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db.models import Count, F, Q, QuerySet
+
+from qaservice.accounts.models import User
+from qaservice.analysis.models import Flag, FlagObservation, FlagState
+from qaservice.analysis.selectors import latest_observation
+from qaservice.labels.selectors import sets_of_user
+from qaservice.projects.models import Membership, Project
+from qaservice.projects.rules import PERMISSIONS
+from qaservice.review.models import Assignment, AssignmentState, Consensus, Phase, Verdict
+
+WORKLIST_ORDERINGS = {
+    "number": ("flag__number",),
+    "-number": ("-flag__number",),
+    "case": ("flag__series__study__patient_key", "flag__z_mm", "flag__number"),
+    "state": ("state", "flag__number"),
+}
+
+
+def implicated_sets(*, flag: Flag) -> frozenset[str]:
+    """Return the ids of all annotation sets whose readers have a stake in ``flag``."""
+    named = latest_observation(flag=flag).implicated_sets
+    return frozenset({str(flag.annotation_set_id), *(str(one) for one in named)})
+
+
+def unassigned_places(*, project: Project) -> list[tuple[Flag, int]]:
+    """Return the unsettled flags that want readers, with how many each still wants."""
+    flags = (
+        Flag.objects.filter(project=project, state=FlagState.OPEN)
+        .select_related("project")
+        .annotate(asked=Count("assignments", filter=Q(assignments__round=F("round"))))
+        .order_by("number")
+    )
+    return [
+        (flag, project.required_votes - flag.asked) for flag in flags if flag.asked < project.required_votes
+    ]
+
+
+def eligible_readers(*, flag: Flag, among: Sequence[User] | None) -> list[User]:
+    """Return who may be asked to read ``flag``: review rights, not the author of a label in question, not yet asked."""
+    rights = Membership.objects.filter(project=flag.project, active=True, role__in=PERMISSIONS["review"])
+    users = User.objects.filter(pk__in=rights.values("user"), is_active=True)
+    if flag.project.regulated:
+        users = users.exclude(kind="simulated")
+    if among is not None:
+        users = users.filter(pk__in=[user.pk for user in among])
+    asked = Assignment.objects.filter(flag=flag, round=flag.round).values("reader")
+    stake = implicated_sets(flag=flag)
+    return [
+        user
+        for user in users.exclude(pk__in=asked).order_by("username")
+        if stake.isdisjoint(sets_of_user(project=flag.project, user=user))
+    ]
+
+
+def worklist(
+    *, user: User, project: Project, state: str = "", ordering: str = "number"
+) -> QuerySet[Assignment]:
+    """Return a reader's assignments in a project. Nothing in it tells what check raised a flag or how sure it was."""
+    rows = Assignment.objects.filter(reader=user, project=project).select_related("flag__series__study", "project")
+    if state == "waiting":
+        rows = rows.exclude(state__in=[AssignmentState.DONE, AssignmentState.RELEASED])
+    elif state:
+        rows = rows.filter(state=state)
+    return rows.order_by(*WORKLIST_ORDERINGS.get(ordering, WORKLIST_ORDERINGS["number"]))
+
+
+def next_waiting(*, assignment: Assignment) -> Assignment | None:
+    """Return the reader's next case after this one that still waits, round about, or None."""
+    waiting = list(worklist(user=assignment.reader, project=assignment.project, state="waiting"))
+    later = [one for one in waiting if one.flag.number > assignment.flag.number]
+    others = [one for one in waiting if one.pk != assignment.pk]
+    return (later or others or [None])[0]
+
+
+def shown_to(*, flag: Flag, observation: FlagObservation, phase: Phase) -> dict[str, object]:
+    """Return what a verdict is stamped with: everything that had been shown when it was given (REQ-32)."""
+    shown: dict[str, object] = {
+        "observation": str(observation.pk),
+        "blind_reason": observation.blind_reason,
+        "label": str(flag.finding_id) if flag.finding_id else None,
+        "annotation_set": str(flag.annotation_set_id),
+        "opinions_revealed": phase is Phase.FINAL,
+    }
+    if phase is Phase.FINAL:
+        shown["reason"] = observation.reason
+        shown["model_sha256"] = observation.model_sha256
+        shown["check"] = f"{flag.check_name} {observation.check_version}"
+        shown["other_sets"] = sorted(implicated_sets(flag=flag) - {str(flag.annotation_set_id)})
+        shown["proposals"] = [proposal["id"] for proposal in observation.proposals]
+    return shown
+
+
+def observation_for(*, assignment: Assignment) -> FlagObservation:
+    """Return the observation this reader was or will be shown: the one of their last verdict, else the newest.
+
+    A run that ends between a blind and a final verdict must not change what is being judged.
+    """
+    last = (
+        Verdict.objects.filter(assignment=assignment)
+        .select_related("observation__run__model")
+        .order_by("-given_at")
+        .first()
+    )
+    return last.observation if last is not None else latest_observation(flag=assignment.flag)
+
+
+def verdicts_of(*, flag: Flag) -> QuerySet[Verdict]:
+    """Return every verdict ever given on ``flag``, in order. Not for readers: see ``review.blinding``."""
+    return (
+        Verdict.objects.filter(flag=flag).select_related("reader", "observation").order_by("round", "given_at", "id")
+    )
+
+
+def consensuses_of(*, flag: Flag) -> QuerySet[Consensus]:
+    """Return the outcome of every settled round of ``flag`` with its correction."""
+    return (
+        Consensus.objects.filter(flag=flag)
+        .select_related("correction__before", "correction__after", "correction__dataset_version")
+        .order_by("round")
+    )
+
+
+def round_is_closed_for(*, assignment: Assignment) -> bool:
+    """Return whether the other reviewers' verdicts may be shown to this reader.
+
+    They may once this reader can no longer vote in the round: done or released, and the flag no longer simply open.
+    """
+    finished = assignment.state in {AssignmentState.DONE, AssignmentState.RELEASED}
+    return finished and (assignment.flag.state != FlagState.OPEN or assignment.round != assignment.flag.round)
