@@ -1,0 +1,200 @@
+"""Turns a report document into a tagged PDF/A-2a that is also PDF/UA-1, with the fonts that Typst brings along.
+
+The same document and marks give the same bytes: no system font, no clock and no random number takes part.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import tempfile
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+
+import typst
+
+from compliance.rendering import wording
+from compliance.rendering.document import (
+    CorrectionRow,
+    FileRow,
+    FlagEntry,
+    LabelErrorRow,
+    Measure,
+    ModelCard,
+    Picture,
+    Proportion,
+    Provenance,
+    ReaderEffect,
+    ReportDocument,
+    SeriesRow,
+)
+
+DRAFT = "DRAFT - unsigned"
+EMBEDDED_DATABASE = "Embedded SQLite: evidence, not prevention"
+SIMULATED_READERS = "Contains simulated readers"
+
+PDF_STANDARDS: list[typst.PDFStandard] = ["a-2a", "ua-1"]
+TEMPLATES = ("report.typ", "house.typ", "flags.typ")
+
+
+class RenderingError(Exception):
+    """The document could not be set; the message is the typesetter's own, without the text that it was setting."""
+
+
+def render(document: ReportDocument, *, marks: tuple[str, ...]) -> bytes:
+    """Return the PDF of ``document`` with every mark printed at the head of every page.
+
+    ``marks`` are short statements such as ``DRAFT``, in the order of printing. "Not for clinical use" and the page
+    number stand at the foot of every page in any case. Characters that the fonts lack are printed as their Unicode
+    number. Raises RenderingError if typesetting fails.
+    """
+    pictures: dict[str, bytes] = {}
+    view = _view(document, marks, pictures)
+    with tempfile.TemporaryDirectory(prefix="report-") as name:
+        folder = Path(name)
+        for template in TEMPLATES:
+            source = resources.files("compliance.rendering").joinpath("templates", template)
+            (folder / template).write_bytes(source.read_bytes())
+        for file, data in pictures.items():
+            (folder / file).write_bytes(data)
+        (folder / "document.json").write_text(json.dumps(view, ensure_ascii=False), encoding="utf-8")
+        try:
+            return typst.compile(
+                folder / "report.typ",
+                root=folder,
+                ignore_system_fonts=True,
+                pdf_standards=PDF_STANDARDS,
+                timestamp=int(document.identity.generated_at.timestamp()),
+            )
+        except typst.TypstError as error:
+            raise RenderingError(f"the report could not be typeset: {error.message}") from error
+
+
+@functools.cache
+def can_show(character: str) -> bool:
+    """Tell whether the fonts that Typst brings along have a glyph for ``character``."""
+    source = f'#set document(title: "probe")\n#set text(font: "Libertinus Serif")\n#"\\u{{{ord(character):x}}}"'
+    try:
+        typst.compile(source.encode(), ignore_system_fonts=True, pdf_standards="a-2a", timestamp=0)
+    except typst.TypstError:
+        return False
+    return True
+
+
+def _view(document: ReportDocument, marks: tuple[str, ...], pictures: dict[str, bytes]) -> dict[str, object]:
+    """Return the document as the templates read it: text in its printed form, pictures as file names."""
+    identity = document.identity
+    view = _shown(document, pictures)
+    assert isinstance(view, dict)
+    version = f"Dataset version {identity.dataset_version}"
+    own: dict[str, object] = {
+        "title": f"Validation report {identity.report_number}: {identity.project_title}",
+        "running_title": wording.shortened(
+            f"Validation report {identity.report_number}: {identity.project_title}", longest=90
+        ),
+        "running_version": version,
+        "running_time": wording.moment(identity.generated_at),
+        "marks": list(marks),
+        "signature_note": (
+            "This report is a draft and carries no signature. Nobody has approved it; it supports no release and no "
+            "claim. Figures are descriptive and rest on the flags that were settled when it was made."
+        ),
+        "identity_facts": [
+            {"label": label, "text": text, "exact": exact}
+            for label, text, exact in (
+                ("Project", f"{identity.project_title} ({identity.project_key})", False),
+                ("Report", f"Number {identity.report_number}, draft", False),
+                ("Dataset", f"Version {identity.dataset_version}. {identity.dataset_note}", False),
+                (
+                    "Analysis",
+                    "No analysis has been run" if identity.run_number is None else f"Run {identity.run_number}",
+                    False,
+                ),
+                ("Made", f"{wording.moment(identity.generated_at)} by {identity.generated_by}", False),
+                ("Ledger", wording.count_of(document.audit.ledger_size, "event", "events") + " sealed; head:", False),
+                ("", document.audit.ledger_head, True),
+            )
+        ],
+    }
+    shown = _shown(own, pictures)
+    assert isinstance(shown, dict)
+    view.update(shown)
+    return view
+
+
+def _shown(value: object, pictures: dict[str, bytes]) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields: dict[str, object] = {
+            field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.name != "png"
+        }
+        fields.update(_printed(value, pictures))
+        return {name: _shown(member, pictures) for name, member in fields.items()}
+    if isinstance(value, Mapping):
+        return {str(name): _shown(member, pictures) for name, member in value.items()}
+    if isinstance(value, tuple | list):
+        return [_shown(member, pictures) for member in value]
+    if isinstance(value, datetime):
+        return wording.moment(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, str):
+        return wording.displayable(value, can_show)
+    return value
+
+
+def _printed(value: object, pictures: dict[str, bytes]) -> dict[str, object]:
+    """Return what the templates need beside the plain fields of one document class."""
+    match value:
+        case Proportion():
+            return {
+                "fraction": f"{value.count}/{value.total}",
+                "share": wording.share_of(value),
+                "interval": wording.interval_of(value),
+            }
+        case Measure():
+            return {"value": wording.value_of(value), "interval": wording.limits_of(value)}
+        case LabelErrorRow():
+            return {
+                "unsettled": str(value.open + value.disputed),
+                "outcomes": "; ".join(f"{words}: {count}" for words, count in value.decisions) or "none settled",
+            }
+        case SeriesRow():
+            return {"images": f"{value.modality}, {value.instances} images, {value.sampling}"}
+        case CorrectionRow():
+            return {"before_exact": _is_digest(value.before_sha256), "after_exact": _is_digest(value.after_sha256)}
+        case Provenance():
+            ignored = wording.count_of(value.ignored, "file that is", "files that are")
+            return {"ignored_note": f"Beside these, {ignored} not part of a study left aside." if value.ignored else ""}
+        case FileRow():
+            return {"name": wording.breakable(value.name), "reason": wording.breakable(value.reason)}
+        case ReaderEffect():
+            changed = value.changed
+            return {
+                "changed_text": "No pair of verdicts to compare"
+                if changed.total == 0
+                else f"{changed.count} of {changed.total} ({wording.share_of(changed)}; 95 % interval "
+                f"{wording.interval_of(changed)}, {changed.method})"
+            }
+        case ModelCard():
+            return {"blocks": wording.card_blocks(value.text)}
+        case FlagEntry():
+            return {
+                "standing": f"{value.state}: {value.outcome}" if value.outcome else value.state,
+                "probability_short": f"{value.probability:f}",
+                "probability_long": f"{value.probability:f} (as last observed)",
+                "trail_text": "; ".join(f"event {index}: {what}" for index, what in value.trail) or "no event",
+            }
+        case Picture():
+            name = f"picture-{len(pictures)}.png"
+            pictures[name] = value.png
+            return {"file": name}
+        case _:
+            return {}
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
