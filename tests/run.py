@@ -38,12 +38,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _everything(found: Servers) -> list[tuple[str, int]]:
-    postgres = found.environment.get("QASERVICE_TEST_POSTGRES_URL", "")
-    return [
-        ("portal scripts", _command("portal scripts", ["npm", "test", "--silent"], FRONTEND)),
-        *([("suite on PostgreSQL", _pytest("suite on PostgreSQL", ON_POSTGRES, found=found, database=postgres))] if postgres else []),
-        ("suite on SQLite", _pytest("suite on SQLite", ["-m", "not postgres"], found=found, database="")),
-    ]
+    runs = [("portal scripts", _command("portal scripts", ["npm", "test", "--silent"], FRONTEND))]
+    if postgres := found.environment.get("QASERVICE_TEST_POSTGRES_URL"):
+        title = "suite on PostgreSQL"
+        runs.append((title, _pytest(title, ON_POSTGRES, found=found, database=postgres)))
+    title = "suite on SQLite"
+    runs.append((title, _pytest(title, ["-m", "not postgres"], found=found, database="")))
+    return runs
 
 
 def _pytest(title: str, arguments: list[str], *, found: Servers, database: str) -> int:

@@ -17,7 +17,7 @@ os.environ["QASERVICE_DATA_DIR"] = os.environ["QASERVICE_TEST_DATA_DIR"]
 os.environ["QASERVICE_MODE"] = "embedded"
 os.environ.setdefault("QASERVICE_BROKER_URL", "memory://")
 
-from qaservice.settings import *  # noqa: E402, F403  # the environment has to stand first
+from qaservice.settings import *  # noqa: F403  # the environment has to stand first
 
 # The slow hash is the site's; a test logs in hundreds of times.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
