@@ -1,0 +1,204 @@
+"""The shapes of answers and requests, for the OpenAPI description and for checking what comes in."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from qaservice.analysis.models import AnalysisRun, Flag
+from qaservice.labels.models import DatasetVersion
+from qaservice.projects.models import Project
+from qaservice.review.models import Assignment, Decision
+from qaservice.studies.models import Ingest, IngestItem, Series
+
+
+class ProblemSerializer(serializers.Serializer[object]):
+    type = serializers.CharField()
+    status = serializers.IntegerField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    details = serializers.DictField()
+
+
+class ReasonSerializer(serializers.Serializer[object]):
+    reason = serializers.CharField(help_text="why; goes into the record")
+
+
+class MeSerializer(serializers.Serializer[object]):
+    username = serializers.CharField()
+    display_name = serializers.CharField()
+    kind = serializers.CharField()
+    roles = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+
+
+class ProjectSerializer(serializers.ModelSerializer[Project]):
+    class Meta:
+        model = Project
+        fields = ["key", "title", "state", "regulated", "required_votes", "agreeing_votes", "size_convention"]
+
+
+class NewProjectSerializer(ReasonSerializer):
+    key = serializers.CharField(max_length=40)
+    title = serializers.CharField(max_length=200)
+    required_votes = serializers.IntegerField(min_value=1, default=3)
+    agreeing_votes = serializers.IntegerField(min_value=1, default=2)
+    regulated = serializers.BooleanField(default=False)
+
+
+class ProgressSerializer(serializers.Serializer[object]):
+    queued = serializers.IntegerField()
+    active = serializers.IntegerField()
+    done = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    cancelled = serializers.IntegerField()
+    running = serializers.ListField(child=serializers.DictField())
+    failed_jobs = serializers.ListField(child=serializers.DictField())
+
+
+class UploadSerializer(ReasonSerializer):
+    file = serializers.FileField(help_text="one DICOM or annotation file, or a zip or tar of many")
+
+
+class IngestSerializer(serializers.ModelSerializer[Ingest]):
+    project = serializers.CharField(source="project.key")
+
+    class Meta:
+        model = Ingest
+        fields = ["id", "project", "source_name", "state", "summary", "failure"]
+
+
+class IngestItemSerializer(serializers.ModelSerializer[IngestItem]):
+    class Meta:
+        model = IngestItem
+        fields = ["name", "kind", "outcome", "code", "message", "uid", "sha256"]
+
+
+class SeriesSerializer(serializers.ModelSerializer[Series]):
+    study = serializers.CharField(source="study.study_instance_uid")
+    patient_key = serializers.CharField(source="study.patient_key")
+
+    class Meta:
+        model = Series
+        fields = [
+            "id",
+            "study",
+            "patient_key",
+            "series_instance_uid",
+            "modality",
+            "state",
+            "verdict",
+            "instance_count",
+            "frame_of_reference_uid",
+            "input_digest",
+        ]
+
+
+class RunSerializer(serializers.ModelSerializer[AnalysisRun]):
+    dataset_version = serializers.IntegerField(source="dataset_version.number")
+    model = serializers.CharField(source="model.__str__")
+    model_sha256 = serializers.CharField(source="model.bundle_sha256")
+
+    class Meta:
+        model = AnalysisRun
+        fields = [
+            "id",
+            "number",
+            "state",
+            "failure",
+            "dataset_version",
+            "model",
+            "model_sha256",
+            "parameters",
+            "software",
+        ]
+
+
+class FlagSerializer(serializers.ModelSerializer[Flag]):
+    label = serializers.CharField(source="__str__")
+    series = serializers.UUIDField(source="series_id")
+    annotation_set = serializers.CharField(source="annotation_set.reader_label")
+    finding = serializers.UUIDField(source="finding_id", allow_null=True)
+    place_mm = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Flag
+        fields = [
+            "id",
+            "number",
+            "label",
+            "series",
+            "check_name",
+            "annotation_set",
+            "finding",
+            "place_mm",
+            "radius_mm",
+            "score",
+            "state",
+            "outcome",
+            "round",
+            "reopened_because",
+            "revision",
+        ]
+
+    def get_place_mm(self, flag: Flag) -> list[float]:
+        return [flag.x_mm, flag.y_mm, flag.z_mm]
+
+
+class NewAssignmentsSerializer(ReasonSerializer):
+    readers = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="usernames; all readers of the project where left out"
+    )
+
+
+class WorklistSerializer(serializers.ModelSerializer[Assignment]):
+    """One line of a reader's worklist. It tells neither the check nor the score."""
+
+    flag = serializers.CharField(source="flag.__str__")
+    patient_key = serializers.CharField(source="flag.series.study.patient_key")
+    series = serializers.UUIDField(source="flag.series_id")
+
+    class Meta:
+        model = Assignment
+        fields = ["id", "flag", "patient_key", "series", "state", "round"]
+
+
+class CorrectionSerializer(serializers.Serializer[object]):
+    action = serializers.ChoiceField(choices=["add", "remove", "replace-outline", "recategorise"])
+    category = serializers.CharField(required=False, allow_null=True)
+    centre_mm = serializers.ListField(child=serializers.FloatField(), required=False, min_length=3, max_length=3)
+    diameter_mm = serializers.FloatField(required=False)
+
+
+class NewVerdictSerializer(serializers.Serializer[object]):
+    decision = serializers.ChoiceField(choices=Decision.choices)
+    rationale = serializers.CharField(allow_blank=True, help_text="why; a blank one is refused")
+    proposal_id = serializers.CharField(required=False, allow_blank=True, default="")
+    correction = CorrectionSerializer(required=False, allow_null=True)
+
+
+class OverlaySerializer(serializers.Serializer[object]):
+    id = serializers.CharField()
+    role = serializers.ChoiceField(choices=["label", "other", "model", "proposal"])
+    title = serializers.CharField()
+    shape = serializers.ChoiceField(choices=["mask", "sphere", "point"])
+    origin = serializers.ListField(child=serializers.IntegerField(), allow_null=True)
+    size = serializers.ListField(child=serializers.IntegerField(), allow_null=True)
+    bits = serializers.CharField(allow_null=True, help_text="base64 of numpy.packbits over slice, row, column")
+    centre = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    radius_mm = serializers.FloatField(allow_null=True)
+
+
+class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
+    guideline = serializers.IntegerField(source="guideline.number")
+    manifest_sha256 = serializers.CharField(source="manifest_id")
+
+    class Meta:
+        model = DatasetVersion
+        fields = [
+            "number",
+            "guideline",
+            "manifest_sha256",
+            "series_count",
+            "finding_count",
+            "note",
+            "created_at",
+        ]
