@@ -1,0 +1,35 @@
+"""What the record refuses, in words a person can act on."""
+
+from __future__ import annotations
+
+
+class RecordError(Exception):
+    """Base of every refusal of the record."""
+
+
+class UnrecordedChange(RecordError):
+    """A regulated row was about to be written outside a running change, or past the one place that may write it."""
+
+
+class UnregisteredEvent(RecordError):
+    """An event kind that no app registered."""
+
+
+class BlankReason(RecordError):
+    """A change without a reason (REQ-13)."""
+
+
+class AnonymousActor(RecordError):
+    """A change by nobody: id, name or role is blank (REQ-08)."""
+
+
+class LostRace(RecordError):
+    """A compare-and-swap matched no row: another writer got there first, or the row is gone."""
+
+
+class AppendOnly(RecordError):
+    """An attempt to change or remove what is written once."""
+
+
+class SealingRefused(RecordError):
+    """The ledger cannot be extended safely in this transaction."""

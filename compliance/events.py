@@ -1,0 +1,119 @@
+"""An event's canonical form, and the digests of the rows that belong to it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db import models
+
+from compliance.ledger import chain, merkle
+from compliance.ledger.canonical import Json
+from compliance.models import Event
+from compliance.recorded_history import HistoryRow
+from compliance.rows import MARK_LENGTH, field_marks, row_digest, row_values, utc_text
+from compliance.running import Change
+
+CHUNK = 500
+
+
+def event_document(event: Event) -> dict[str, Json]:
+    """Return what is hashed of an event: every column, with its time as UTC text."""
+    return {
+        "id": str(event.id),
+        "kind": event.kind,
+        "occurred_at": utc_text(event.occurred_at),
+        "actor_id": event.actor_id,
+        "actor_name": event.actor_name,
+        "actor_role": event.actor_role,
+        "simulated": event.simulated,
+        "reason": event.reason,
+        "subject_type": event.subject_type,
+        "subject_id": event.subject_id,
+        "project_key": event.project_key,
+        "payload": event.payload,
+        "rows": event.rows,
+        "txid": event.txid,
+    }
+
+
+def event_leaf(event: Event) -> bytes:
+    """Return the leaf hash of a stored event."""
+    return chain.leaf_hash(event_document(event))
+
+
+def record_identity(row: models.Model) -> dict[str, Json]:
+    """Return how the record names a row: table and key, and ``history_id`` where it is a history row."""
+    if isinstance(row, HistoryRow):
+        subject: Any = row.instance_type  # type: ignore[attr-defined]  # set by the history package
+        return {
+            "table": subject._meta.db_table,
+            "id": str(getattr(row, subject._meta.pk.attname)),
+            "history_id": str(row.pk),
+        }
+    return {"table": row._meta.db_table, "id": str(row.pk), "history_id": None}
+
+
+def event_rows(running: Change) -> list[dict[str, Json]]:
+    """Return the entries of all rows that a change wrote, read back from the database as they were stored.
+
+    Rows that a savepoint rolled back are not there any more, and drop out.
+    """
+    stored: dict[tuple[type[models.Model], Any], models.Model] = {}
+    for model in dict.fromkeys(model for model, _ in running.written):
+        keys = [key for noted, key in running.written if noted is model]
+        stored.update(((model, row.pk), row) for row in fetch(model, "pk", keys))
+    entries = [row_entry(stored[noted]) for noted in dict.fromkeys(running.written) if noted in stored]
+    for model in sorted(running.bulk, key=lambda one: one._meta.db_table):
+        single = {key for noted, key in running.written if noted is model}
+        rows = [row for row in fetch(model, "event_id", [running.event_id]) if row.pk not in single]
+        if rows:
+            entries.append(bulk_entry(rows, label=running.bulk[model]))
+    return entries
+
+
+def row_entry(row: models.Model) -> dict[str, Json]:
+    """Return the entry of one stored row: its name, what happened to it, its digest and its fields' marks."""
+    values = row_values(row)
+    return {
+        **record_identity(row),
+        "op": getattr(row, "history_type", "+"),
+        "digest": row_digest(values),
+        "marks": field_marks(values),
+    }
+
+
+def bulk_entry(rows: Sequence[models.Model], *, label: str) -> dict[str, Json]:
+    """Return the one entry of many rows of a table: their number and the Merkle root over their sorted digests.
+
+    ``marks`` holds the beginning of each row's digest, in the order of the rows' keys: it tells which row was altered.
+    """
+    digests = {str(row.pk): row_digest(row_values(row)) for row in rows}
+    return {
+        "table": rows[0]._meta.db_table,
+        "op": "+",
+        "label": label,
+        "count": len(digests),
+        "root": merkle.root(sorted(bytes.fromhex(digest) for digest in digests.values())).hex(),
+        "marks": "".join(digests[key][:MARK_LENGTH] for key in sorted(digests)),
+    }
+
+
+def fetch(model: type[models.Model], column: str, keys: Sequence[Any]) -> Iterator[models.Model]:
+    """Yield the rows whose ``column`` is among ``keys``, asking for a bounded number of keys at a time."""
+    for start in range(0, len(keys), CHUNK):
+        yield from models.QuerySet(model).filter(**{f"{column}__in": keys[start : start + CHUNK]}).order_by("pk")
+
+
+def is_bulk(entry: dict[str, Any]) -> bool:
+    """Tell a bulk entry from the entry of one row."""
+    return "root" in entry
+
+
+def as_uuid(text: str) -> uuid.UUID | None:
+    """Return the UUID in ``text``, or None where there is none."""
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""The ledger's mathematics and its offline verifier: standard library only."""

@@ -1,0 +1,90 @@
+"""The ledger's own two tables: events, and their places in the sealed order."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any, Never
+
+from django.db import models
+from django.db.models.base import ModelBase
+
+from compliance.recorded_history import AppendOnlyManager, append_only
+
+
+class LedgerTable(models.Model):
+    """Base of the two: written by compliance alone, past the guards that it puts before everybody else."""
+
+    objects = AppendOnlyManager()
+
+    class Meta:
+        abstract = True
+
+    def save(
+        self,
+        *,
+        force_insert: bool | tuple[ModelBase, ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> Never:
+        raise append_only(type(self))
+
+    def delete(self, using: Any = None, keep_parents: bool = False) -> Never:
+        raise append_only(type(self))
+
+
+class Event(LedgerTable):
+    """One thing that happened: who did what to which record, when, why, and which rows were written with it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=100)
+    occurred_at = models.DateTimeField(db_index=True)
+    actor_id = models.CharField(max_length=200, db_index=True)
+    actor_name = models.CharField(max_length=200)
+    actor_role = models.CharField(max_length=100)
+    simulated = models.BooleanField()
+    reason = models.TextField()
+    subject_type = models.CharField(max_length=100)
+    subject_id = models.CharField(max_length=200)
+    project_key = models.CharField(max_length=100, blank=True)
+    payload = models.JSONField()
+    rows = models.JSONField()
+    # PostgreSQL's transaction id, set by a trigger; 0 on SQLite, which has none.
+    txid = models.BigIntegerField(default=0, editable=False)
+
+    class Meta:
+        ordering = ["occurred_at", "id"]
+        indexes = [
+            models.Index(fields=["subject_type", "subject_id"], name="event_by_subject"),
+            models.Index(fields=["project_key", "occurred_at"], name="event_by_project"),
+            models.Index(fields=["kind"], name="event_by_kind"),
+        ]
+        constraints = [
+            # Triggers refuse white space too; these hold even where triggers are missing.
+            models.CheckConstraint(condition=~models.Q(reason=""), name="event_has_a_reason"),
+            models.CheckConstraint(
+                condition=~models.Q(actor_id="") & ~models.Q(actor_name="") & ~models.Q(actor_role=""),
+                name="event_has_an_actor",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.subject_type} {self.subject_id}"
+
+
+class LedgerEntry(LedgerTable):
+    """An event's place in the sealed order, linked to the one before it."""
+
+    index = models.PositiveBigIntegerField(primary_key=True)
+    event = models.OneToOneField(Event, on_delete=models.PROTECT, related_name="entry")
+    leaf_hash = models.CharField(max_length=64)
+    link_hash = models.CharField(max_length=64)
+    sealed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["index"]
+        verbose_name_plural = "ledger entries"
+
+    def __str__(self) -> str:
+        return f"{self.index}: {self.link_hash}"

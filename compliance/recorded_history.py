@@ -1,0 +1,202 @@
+"""django-simple-history, held to the record's rules.
+
+History rows are written for creation and for compare-and-swap only, carry the running change's actor, reason and
+event, cannot be backdated, skipped, edited or purged, and are ordered by ``history_id``: two rows may share a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Never
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.db.models import OuterRef
+from django.db.models.base import ModelBase
+from simple_history.manager import HistoricalQuerySet
+from simple_history.models import HistoricalRecords
+
+from compliance.errors import AppendOnly, UnrecordedChange
+from compliance.running import current_change
+
+HISTORY_ID = models.BigAutoField()
+HISTORY_COLUMNS = frozenset(
+    {
+        "history_id",
+        "history_date",
+        "history_type",
+        "txid",
+        "event_id",
+        "actor_id",
+        "actor_name",
+        "actor_role",
+        "reason",
+    }
+)
+
+
+def append_only(model: type[models.Model]) -> AppendOnly:
+    """Return the refusal of a second write to a row of ``model``."""
+    return AppendOnly(f"{model.__name__} rows are written once: they are never changed or removed")
+
+
+class AppendOnlyQuerySet(models.QuerySet[Any]):
+    """Reads freely and writes nothing: the record's own modules write past it."""
+
+    def update(self, *args: object, **kwargs: object) -> Never:
+        raise append_only(self.model)
+
+    def delete(self, *args: object, **kwargs: object) -> Never:
+        raise append_only(self.model)
+
+    def bulk_create(self, *args: object, **kwargs: object) -> Never:
+        raise UnrecordedChange(f"{self.model.__name__} rows are written by compliance alone")
+
+    def bulk_update(self, *args: object, **kwargs: object) -> Never:
+        raise append_only(self.model)
+
+
+class AppendOnlyManager(models.Manager[Any]):
+    """Default manager of the ledger's own tables and of history tables."""
+
+    def get_queryset(self) -> AppendOnlyQuerySet:
+        return AppendOnlyQuerySet(self.model, using=self._db)
+
+
+class OrderedHistoryQuerySet(HistoricalQuerySet, AppendOnlyQuerySet):  # type: ignore[misc]  # untyped package
+    """History of a model, read only, latest by ``history_id``."""
+
+    def latest_of_each(self) -> OrderedHistoryQuerySet:
+        """Return the last history row of each object among these, deletions included."""
+        later = self.filter(**{self._pk_attr: OuterRef(self._pk_attr)}, history_id__gt=OuterRef("history_id"))
+        kept: OrderedHistoryQuerySet = self.filter(~models.Exists(later))
+        return kept
+
+
+class HistoryRow(models.Model):
+    """What every history row carries besides the values: from the first migration on, as history cannot be altered."""
+
+    # PostgreSQL's transaction id, set by a trigger; 0 on SQLite, which has none.
+    txid = models.BigIntegerField(default=0, editable=False)
+    event = models.ForeignKey("compliance.Event", on_delete=models.PROTECT, related_name="+", editable=False)
+    actor_id = models.CharField(max_length=200, db_index=True, editable=False)
+    actor_name = models.CharField(max_length=200, editable=False)
+    actor_role = models.CharField(max_length=100, editable=False)
+    reason = models.TextField(editable=False)
+
+    objects = AppendOnlyManager()
+
+    class Meta:
+        abstract = True
+
+    def save(
+        self,
+        *,
+        force_insert: bool | tuple[ModelBase, ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Insert the row with the running change's actor, reason, event and time. Raises AppendOnly if stored."""
+        if not self._state.adding or force_update or update_fields is not None:
+            raise append_only(type(self))
+        change = current_change()
+        self.event_id = change.event_id
+        self.actor_id, self.actor_name, self.actor_role = change.actor.id, change.actor.name, change.actor.role
+        self.reason = change.reason
+        # Whatever the caller put into `_history_date`: the time is the server's, and the event's.
+        self.history_date = change.occurred_at
+        super().save(force_insert=True, using=using)
+        change.note(self)
+
+    def delete(self, using: Any = None, keep_parents: bool = False) -> Never:
+        raise append_only(type(self))
+
+
+class RecordedHistory(HistoricalRecords):  # type: ignore[misc]  # untyped package
+    """HistoricalRecords without its ways around: no skipping, no user key, no backdating, order by ``history_id``."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(historical_queryset=OrderedHistoryQuerySet, **options)
+
+    def add_extra_methods(self, cls: type[models.Model]) -> None:
+        """Refuse the package's ``save_without_historical_record``."""
+
+        def save_without_historical_record(row: models.Model, *args: object, **kwargs: object) -> Never:
+            raise UnrecordedChange(f"{type(row).__name__} is never saved without its history")
+
+        cls.save_without_historical_record = save_without_historical_record  # type: ignore[attr-defined]  # added here
+
+    def finalize(self, sender: type[models.Model], **kwargs: Any) -> None:
+        """Attach the history model, and keep this object where compare-and-swap finds it."""
+        super().finalize(sender, **kwargs)
+        if hasattr(sender._meta, "simple_history_manager_attribute"):
+            sender._recorded_history = self  # type: ignore[attr-defined]  # read by compliance.recording
+
+    def fields_included(self, model: type[models.Model] | models.Model) -> list[models.Field[Any, Any]]:
+        """Return the fields that history keeps: all but the operational ones."""
+        operational = model.operational_fields  # type: ignore[union-attr]  # every caller is a VersionedModel
+        return [field for field in model._meta.concrete_fields if field.name not in operational]
+
+    def create_history_model(self, model: type[models.Model], inherited: bool) -> type[models.Model]:
+        """Return the history model. Raises ImproperlyConfigured where a field's name belongs to the history row."""
+        taken = HISTORY_COLUMNS & {column for field in model._meta.concrete_fields for column in _names(field)}
+        if taken:
+            raise ImproperlyConfigured(f"{model.__name__}: {', '.join(sorted(taken))} is the history row's own name")
+        made: type[models.Model] = super().create_history_model(model, inherited)
+        made._history_excluded_fields = sorted(model.operational_fields)  # type: ignore[attr-defined]  # as above
+        return made
+
+    def post_save(self, instance: models.Model, created: bool, using: str | None = None, **kwargs: Any) -> None:
+        """Write the "+" row of a creation. Raises UnrecordedChange for any other save, fixtures included."""
+        if created and not kwargs.get("raw", False):
+            self.create_historical_record(instance, "+", using=using)
+            return
+        fields = frozenset(kwargs.get("update_fields") or ())
+        if created or not fields or not fields <= instance.operational_fields:  # type: ignore[attr-defined]  # as above
+            raise UnrecordedChange(f"{type(instance).__name__} was saved past its record; the save is undone")
+
+    def post_delete(self, instance: models.Model, using: str | None = None, **kwargs: Any) -> Never:
+        """Refuse: the deletion is rolled back with the transaction that the collector opened."""
+        raise UnrecordedChange(f"{type(instance).__name__} rows are never deleted")
+
+    def get_history_user(self, instance: models.Model) -> None:
+        """Return nobody: the actor comes from the running change, never from a request."""
+
+    def get_extra_fields(self, model: type[models.Model], fields: dict[str, Any]) -> dict[str, Any]:
+        """Return the package's columns, with its two attributions turned into views of ours."""
+        extra: dict[str, Any] = super().get_extra_fields(model, fields)
+        extra["history_date"] = models.DateTimeField(db_index=True)
+        extra["next_record"] = property(lambda row: _neighbour(row, "history_id__gt", "history_id"))
+        extra["prev_record"] = property(lambda row: _neighbour(row, "history_id__lt", "-history_id"))
+        return extra
+
+    def get_meta_options(self, model: type[models.Model]) -> dict[str, Any]:
+        """Return the history model's Meta, ordered by ``history_id``."""
+        options: dict[str, Any] = super().get_meta_options(model)
+        return {**options, "ordering": ("-history_id",), "get_latest_by": "history_id"}
+
+    def _get_history_change_reason_field(self) -> property:
+        return property(lambda row: row.reason, _ignore)
+
+    def _get_history_user_fields(self) -> dict[str, Any]:
+        return {"history_user": property(lambda row: row.actor_id, _ignore)}
+
+
+def write_history(row: models.Model, history_type: str) -> None:
+    """Write the history row of a stored row through the package's own way; for compare-and-swap alone."""
+    row._recorded_history.create_historical_record(row, history_type)  # type: ignore[attr-defined]  # see finalize
+
+
+def _ignore(row: models.Model, value: object) -> None:
+    """Take the package's assignment and drop it: the running change says who and why."""
+
+
+def _names(field: models.Field[Any, Any]) -> tuple[str, str, str]:
+    return field.name, field.attname, str(field.column)
+
+
+def _neighbour(row: Any, condition: str, order: str) -> Any:
+    key = row.instance_type._meta.pk.attname
+    rows = type(row).objects.filter(**{key: getattr(row, key), condition: row.history_id})
+    return rows.order_by(order).first()

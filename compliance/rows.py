@@ -1,0 +1,94 @@
+"""The one reading of a stored row as canonical values, from which every digest is made.
+
+Always take the instance from the database, never from memory: a digest must be over what was stored (a decimal is
+rounded, a JSON number renormalised, a database default filled in), or verification would call an honest row altered.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import uuid
+from collections.abc import Mapping
+from decimal import Decimal
+
+from django.db import models
+
+from compliance.ledger.canonical import LARGEST_INTEGER, Json, canonical_bytes
+
+MARK_LENGTH = 8
+
+
+def row_values(instance: models.Model) -> dict[str, Json]:
+    """Return every column of a stored row by column name, in canonical types.
+
+    Numbers with a fraction, times, UUIDs and bytes become strings (floats in their shortest exact form, times in UTC
+    with microseconds). Within a JSON column a float becomes ``{"$float": "1.5"}``, so that 1.5 and "1.5" stay apart.
+    """
+    fields = instance._meta.concrete_fields
+    return {str(field.column): _column(field, field.value_from_object(instance)) for field in fields}
+
+
+def row_digest(values: Mapping[str, Json]) -> str:
+    """Return the SHA-256 of a row's canonical values, in hexadecimal."""
+    return hashlib.sha256(canonical_bytes(values)).hexdigest()
+
+
+def field_marks(values: Mapping[str, Json]) -> str:
+    """Return one short mark for each column, in name order: they prove nothing, they tell which field was altered."""
+    return "".join(
+        hashlib.sha256(canonical_bytes({name: values[name]})).hexdigest()[:MARK_LENGTH] for name in sorted(values)
+    )
+
+
+def altered_field(values: Mapping[str, Json], marks: str) -> str:
+    """Return the first column whose value does not fit its mark, or an empty string where the marks cannot tell."""
+    names = sorted(values)
+    if len(marks) != MARK_LENGTH * len(names):
+        return ""
+    now = field_marks(values)
+    for place, name in enumerate(names):
+        span = slice(place * MARK_LENGTH, (place + 1) * MARK_LENGTH)
+        if now[span] != marks[span]:
+            return name
+    return ""
+
+
+def utc_text(moment: datetime.datetime) -> str:
+    """Return an aware time as ISO 8601 in UTC with microseconds, the form that records and kits hold."""
+    return moment.astimezone(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _column(field: models.Field[object, object], value: object) -> Json:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(field, models.JSONField):
+        return _document(value)
+    if isinstance(value, int):
+        return value if abs(value) <= LARGEST_INTEGER else str(value)
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, datetime.datetime):
+        return utc_text(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    if isinstance(value, Decimal | uuid.UUID | datetime.timedelta):
+        return str(value)
+    raise TypeError(f"{field.name}: a column of {type(value).__name__} cannot be part of the record")
+
+
+def _document(value: object) -> Json:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= LARGEST_INTEGER else {"$integer": str(value)}
+    if isinstance(value, float):
+        return {"$float": repr(value)}
+    if isinstance(value, list):
+        return [_document(item) for item in value]
+    if isinstance(value, dict):
+        # A doubled dollar keeps a document's own "$float" apart from ours.
+        return {(f"${key}" if key.startswith("$") else key): _document(item) for key, item in value.items()}
+    raise TypeError(f"a JSON column cannot hold {type(value).__name__}")
