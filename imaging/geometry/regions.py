@@ -1,0 +1,81 @@
+"""Where the lungs are: a plain threshold-and-components region, good enough to say where to look.
+
+Not a lung segmentation to measure with: it is closed generously, so that nodules on the pleura and vessels lie inside.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+AIR_BELOW_HU = -400
+BODY_ABOVE_HU = -250
+WORKING_STEP_MM = 2.5
+
+
+def lung_region(
+    *, hounsfield: NDArray[np.generic], spacing_mm: tuple[float, float, float], closing_mm: float
+) -> NDArray[np.bool_]:
+    """Return the lungs with everything inside them, (slices, rows, columns) bool, on the grid of ``hounsfield``.
+
+    ``hounsfield``: (slices, rows, columns), slices transverse or nearly so. ``spacing_mm``: (between slices, between
+    rows, between columns). ``closing_mm``: bays up to about twice this wide (vessels, nodules on the pleura) are taken
+    in. Computed at about 2.5 mm and repeated to full size. Empty where there is no air-filled component inside the
+    body that does not touch the sides of the image and holds at least 20 ml.
+    """
+    steps = [max(1, round(WORKING_STEP_MM / spacing)) for spacing in spacing_mm]
+    coarse = hounsfield[:: steps[0], :: steps[1], :: steps[2]]
+    sampling = [step * spacing for step, spacing in zip(steps, spacing_mm, strict=True)]
+    lungs = _largest_inner_air((coarse < AIR_BELOW_HU) & _inside_body(coarse), float(np.prod(sampling)) / 1000.0)
+    if not lungs.any():
+        return np.zeros(hounsfield.shape, dtype=np.bool_)
+    closed = _close(lungs, sampling, closing_mm)
+    for plane in closed:
+        ndimage.binary_fill_holes(plane, output=plane)
+    full = closed.repeat(steps[0], axis=0).repeat(steps[1], axis=1).repeat(steps[2], axis=2)
+    return np.ascontiguousarray(full[tuple(slice(size) for size in hounsfield.shape)])
+
+
+def _inside_body(coarse: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """The body with its cavities. A table touches the body at most thinly, so an erosion parts them."""
+    labels, count = ndimage.label(ndimage.binary_erosion(coarse > BODY_ABOVE_HU, iterations=1))
+    if count == 0:
+        return np.zeros(coarse.shape, dtype=np.bool_)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    body = labels == int(sizes.argmax())
+    grow = 5
+    return np.stack(
+        [_fill(np.pad(plane, grow + 1), grow)[grow + 1 : -grow - 1, grow + 1 : -grow - 1] for plane in body]
+    )
+
+
+def _fill(plane: NDArray[np.bool_], grow: int) -> NDArray[np.bool_]:
+    """Fill holes, also where a thin chest wall was broken by the erosion."""
+    filled = ndimage.binary_fill_holes(ndimage.binary_dilation(plane, iterations=grow))
+    return np.asarray(ndimage.binary_erosion(filled, iterations=grow - 1), dtype=np.bool_)
+
+
+def _largest_inner_air(air: NDArray[np.bool_], voxel_ml: float) -> NDArray[np.bool_]:
+    labels, count = ndimage.label(air)
+    if count == 0:
+        return np.zeros(air.shape, dtype=np.bool_)
+    sizes = np.bincount(labels.ravel()).astype(np.float64) * voxel_ml
+    sizes[0] = 0.0
+    for side in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        sizes[np.unique(side)] = 0.0
+    kept = (sizes >= 20.0) & (sizes >= 0.12 * sizes.max())
+    return np.asarray(kept[labels], dtype=np.bool_)
+
+
+def _close(region: NDArray[np.bool_], sampling: list[float], radius_mm: float) -> NDArray[np.bool_]:
+    """Closing by a ball, by distance transforms, which cost the same at any radius."""
+    pad = [int(np.ceil(radius_mm / step)) + 1 for step in sampling]
+    # At the first and last slice the lungs go on outside the scan, so the padding repeats them.
+    padded = np.pad(region, [(pad[0], pad[0]), (0, 0), (0, 0)], mode="edge")
+    padded = np.pad(padded, [(0, 0), (pad[1], pad[1]), (pad[2], pad[2])])
+    grown = ndimage.distance_transform_edt(~padded, sampling=sampling) <= radius_mm
+    closed = ndimage.distance_transform_edt(grown, sampling=sampling) > radius_mm
+    inner = tuple(slice(size, size + extent) for size, extent in zip(pad, region.shape, strict=True))
+    return np.asarray(closed[inner] | region, dtype=np.bool_)
