@@ -4,6 +4,7 @@ from compliance.recording import register_event
 
 register_event("ingest.received", "A delivery was announced", "REQ-17")
 register_event("ingest.started", "A worker began to read a delivery")
+register_event("ingest.files-judged", "Files of a delivery that belong to no series were judged", "REQ-17")
 register_event("ingest.completed", "A delivery was read to its end; every file has an outcome", "REQ-17")
 register_event("ingest.failed", "A delivery could not be read", "REQ-17")
 register_event("study.registered", "A study was seen for the first time", "REQ-17")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from compliance.base import VersionedModel, WriteOnceModel
+from compliance.base import OperationalModel, VersionedModel, WriteOnceModel
 from qaservice.projects.models import Project
 from qaservice.storage.models import Blob
 
@@ -64,6 +64,25 @@ class IngestItem(WriteOnceModel):
         return f"{self.name}: {self.outcome}"
 
 
+class AnnotationFile(OperationalModel):
+    """An annotation file of a delivery that waits for its images; gone once its item says what became of it."""
+
+    ingest = models.ForeignKey(Ingest, on_delete=models.PROTECT, related_name="annotation_files")
+    name = models.CharField(max_length=500)
+    kind = models.CharField(max_length=30)
+    sha256 = models.CharField(max_length=64)
+    size = models.PositiveBigIntegerField()
+    media_type = models.CharField(max_length=100)
+    uid = models.CharField(max_length=64, blank=True, help_text="SOP Instance UID where one was read")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["ingest", "name"], name="annotation_file_once")]
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Study(WriteOnceModel):
     """A DICOM study within a project."""
 
@@ -90,7 +109,9 @@ class Series(VersionedModel):
     state = models.CharField(max_length=24, choices=SeriesState.choices)
     verdict = models.JSONField(default=list, help_text="the gate's findings: code, message, SOP Instance UIDs")
     instance_count = models.PositiveIntegerField()
-    grid = models.JSONField(null=True, help_text="shape and affine as strings, where the gate accepted a volume")
+    grid = models.JSONField(
+        null=True, help_text="shape, affine and slices in order, numbers as strings, where the gate accepted a volume"
+    )
     input_digest = models.CharField(max_length=64, help_text="Merkle root over (SOP Instance UID, SHA-256)")
     acquisition = models.JSONField(default=dict)
 

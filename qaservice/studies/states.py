@@ -10,3 +10,15 @@ INGEST = StateMachine(
         Transition("fail", frozenset({"received", "running"}), "failed"),
     ),
 )
+
+_VERDICTS = frozenset({"accepted", "accepted-with-warning", "refused"})
+
+# A series is judged anew whenever instances of it arrive; any verdict may follow any other.
+SERIES = StateMachine(
+    field="state",
+    transitions=(
+        Transition("accept", _VERDICTS, "accepted", "REQ-17"),
+        Transition("accept-with-warning", _VERDICTS, "accepted-with-warning", "REQ-17"),
+        Transition("refuse", _VERDICTS, "refused", "REQ-17"),
+    ),
+)

@@ -1,0 +1,83 @@
+"""Arrays that can be computed again: kept beside the blobs, dropped whenever space is wanted, never evidence.
+
+The key names the input by its digest, the operation and its version, so a changed operation never finds old results.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from numpy.typing import NDArray
+
+from compliance.recording import Actor, record_event
+
+_SAFE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def array(*, input_digest: str, operation: str, version: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """Return a cached array, read-only and mapped from disk, or compute it with ``make`` and keep it.
+
+    ``input_digest`` is a SHA-256 over all that ``make`` depends on besides the operation and its version. Two
+    processes may compute the same array at the same time; both get a whole one.
+    """
+    place = _place(input_digest=input_digest, operation=operation, version=version)
+    kept = _load(place)
+    if kept is not None:
+        return kept
+    made = make()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        with temporary.open("xb") as stream:
+            np.save(stream, made, allow_pickle=False)
+        temporary.replace(place)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    reloaded = _load(place)
+    # Cleared by another process in this very moment: what was made is as good as what was kept.
+    return made if reloaded is None else reloaded
+
+
+def clear(*, actor: Actor, reason: str) -> int:
+    """Drop every derived array and return the bytes set free; everything is computed again when it is needed."""
+    folder = Path(settings.DERIVED_DIR)
+    freed = 0
+    if folder.is_dir():
+        freed = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        shutil.rmtree(folder)
+    record_event(
+        "storage.derived-cleared",
+        actor=actor,
+        reason=reason,
+        subject=("storage", "derived"),
+        project_key="",
+        payload={"bytes": freed},
+    )
+    return freed
+
+
+def _place(*, input_digest: str, operation: str, version: str) -> Path:
+    for part in (input_digest, operation, version):
+        if not _SAFE.fullmatch(part) or part.startswith("."):
+            raise ValueError(f"{part!r} cannot name a derived array")
+    return Path(settings.DERIVED_DIR) / operation / version / input_digest[:2] / f"{input_digest}.npy"
+
+
+def _load(place: Path) -> NDArray[Any] | None:
+    try:
+        kept: NDArray[Any] = np.load(place, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError, EOFError):
+        # A disk that ran full leaves a torn file; it is only a cache.
+        place.unlink(missing_ok=True)
+        return None
+    return kept

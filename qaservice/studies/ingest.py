@@ -1,0 +1,98 @@
+"""Reading one delivery, in steps that may be repeated: judge every file, store series by series, hand on the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from imaging.geometry.header import SliceHeader
+from imaging.readers.limits import CT_READ_LIMITS
+from imaging.readers.series import read_header
+from qaservice.projects.models import Project
+from qaservice.storage.selectors import read_blob
+from qaservice.studies import services
+from qaservice.studies.arrivals import Arrival, Held, sort_out
+from qaservice.studies.assessment import SeriesAssessment, assess_series
+from qaservice.studies.models import AnnotationFile, Ingest, IngestItem, Instance, Series
+from qaservice.studies.reading import Judged, judge
+from qaservice.studies.sources import DELIVERY_LIMITS, open_source
+
+Report = Callable[[int, int, str], None]
+
+QUERY_CHUNK = 500
+
+
+def take_delivery(*, ingest: Ingest, report: Report, fence: Callable[[], None], complete: Callable[[], None]) -> None:
+    """Read a delivery to the point where only its annotations are left. Running it again does nothing twice.
+
+    A series is stored in one transaction with the outcomes of its files, so that a worker that dies leaves whole
+    series behind, and its successor goes on with the others. ``report`` takes (done, total, note).
+    """
+    judged, total = _judge_all(ingest, report)
+    slices = [file for file in judged if file.header is not None and not file.is_annotation]
+    groups = _by_series(slices)
+    for number, (series_uid, files) in enumerate(groups.items(), start=1):
+        report(total, total, f"checking geometry: series {number} of {len(groups)}")
+        arrival, assessment = _consider(ingest.project, series_uid, files)
+        services.store_series(
+            ingest=ingest, series_instance_uid=series_uid, arrival=arrival, assessment=assessment, fence=fence
+        )
+    rest = [file for file in judged if file.header is None or file.is_annotation]
+    services.store_rest(ingest=ingest, files=rest, complete=complete)
+
+
+def _judge_all(ingest: Ingest, report: Report) -> tuple[list[Judged], int]:
+    known = set(IngestItem.objects.filter(ingest=ingest).values_list("name", flat=True))
+    known |= set(AnnotationFile.objects.filter(ingest=ingest).values_list("name", flat=True))
+    judged: list[Judged] = []
+    with open_source(Path(ingest.source_path), DELIVERY_LIMITS) as entries:
+        for number, entry in enumerate(entries):
+            report(number, len(entries), "reading files")
+            if entry.name not in known:
+                judged.append(judge(entry, CT_READ_LIMITS))
+        return judged, len(entries)
+
+
+def _by_series(files: Sequence[Judged]) -> dict[str, list[Judged]]:
+    groups: dict[str, list[Judged]] = {}
+    for file in files:
+        if file.header is not None:
+            groups.setdefault(file.header.series_instance_uid, []).append(file)
+    return groups
+
+
+def _consider(project: Project, series_uid: str, files: Sequence[Judged]) -> tuple[Arrival, SeriesAssessment | None]:
+    """Sort out what arrived of one series and judge it together with what is held. No transaction is open here."""
+    series = Series.objects.select_related("study").filter(project=project, series_instance_uid=series_uid).first()
+    arrival = sort_out(
+        files=files,
+        held=_held(project, files),
+        study_of_series=None if series is None else series.study.study_instance_uid,
+    )
+    if not arrival.new:
+        return arrival, None
+    headers: list[SliceHeader] = [file.header for file in arrival.new if file.header is not None]
+    digests = {file.uid: file.sha256 for file in arrival.new}
+    older = Instance.objects.filter(project=project, series_instance_uid=series_uid)
+    for uid, sha256 in older.values_list("sop_instance_uid", "blob_id"):
+        headers.append(read_header(read_blob(sha256), CT_READ_LIMITS))
+        digests[uid] = sha256
+    return arrival, assess_series(headers=headers, digests=digests)
+
+
+def _held(project: Project, files: Sequence[Judged]) -> dict[str, Held]:
+    held: dict[str, Held] = {}
+    for uids in _chunks([file.uid for file in files]):
+        rows = Instance.objects.filter(project=project, sop_instance_uid__in=uids)
+        for uid, sha256, study_uid, series_uid in rows.values_list(
+            "sop_instance_uid", "blob_id", "study__study_instance_uid", "series_instance_uid"
+        ):
+            held[uid] = Held(sha256, study_uid, series_uid)
+    return held
+
+
+def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
+    iterator = iter(values)
+    while chunk := list(islice(iterator, QUERY_CHUNK)):
+        yield chunk
