@@ -1,0 +1,73 @@
+/** The list of overlays: colour, dash, who, and a switch for each. */
+
+import { button, el } from "./dom.ts";
+import type { Overlay } from "./overlays.ts";
+import type { Viewer } from "./viewer.ts";
+
+const HEADINGS: Record<Overlay["role"], string> = {
+  label: "Label under review",
+  other: "Other readers",
+  model: "Model",
+  proposal: "Proposed corrections",
+};
+
+export function legend(host: HTMLElement, viewer: Viewer): void {
+  host.replaceChildren(el("h2", {}, "Overlays"));
+  if (viewer.overlays.length === 0) {
+    host.append(el("p", { class: "hint" }, "There is nothing to draw on this series."));
+    return;
+  }
+  const all = el("input", { type: "checkbox", id: "overlays-shown", checked: viewer.overlaysShown });
+  all.addEventListener("change", () => {
+    viewer.overlaysShown = all.checked;
+    viewer.changed();
+  });
+  host.append(el("label", { class: "all", for: "overlays-shown" }, all, " show overlays (O)"));
+  for (const role of ["label", "other", "model", "proposal"] as const) {
+    const mine = viewer.overlays.filter((overlay) => overlay.role === role);
+    if (mine.length === 0) continue;
+    host.append(el("h3", {}, HEADINGS[role]), el("ul", {}, ...mine.map((overlay) => row(overlay, viewer))));
+  }
+  viewer.changed();
+}
+
+function row(overlay: Overlay, viewer: Viewer): HTMLElement {
+  const id = `overlay-${overlay.id}`;
+  const box = el("input", { type: "checkbox", id, checked: overlay.visible });
+  box.addEventListener("change", () => {
+    overlay.visible = box.checked;
+    viewer.changed();
+  });
+  const go = button("go", () => viewer.goTo(overlay.middle), {
+    class: "link",
+    "aria-label": `Go to ${overlay.title}`,
+    title: `Image ${imageNumber(viewer, overlay.middle)}`,
+  });
+  return el(
+    "li",
+    { "data-first": overlay.first, "data-last": overlay.last },
+    box,
+    swatch(overlay),
+    el("label", { for: id }, overlay.title),
+    go,
+  );
+}
+
+function imageNumber(viewer: Viewer, slice: number): string {
+  return String(viewer.series.instance_numbers[slice] ?? slice + 1);
+}
+
+function swatch(overlay: Overlay): SVGSVGElement {
+  const space = "http://www.w3.org/2000/svg";
+  const picture = document.createElementNS(space, "svg");
+  picture.setAttribute("class", "swatch");
+  picture.setAttribute("viewBox", "0 0 26 10");
+  picture.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS(space, "line");
+  for (const [name, value] of Object.entries({ x1: 1, y1: 5, x2: 25, y2: 5, stroke: overlay.style.colour, "stroke-width": 3 })) {
+    line.setAttribute(name, String(value));
+  }
+  if (overlay.style.dash.length > 0) line.setAttribute("stroke-dasharray", overlay.style.dash.join(" "));
+  picture.append(line);
+  return picture;
+}

@@ -1,0 +1,120 @@
+/** Overlays as the viewer draws them: outlines, circles and crosses by slice. */
+
+import { outline, unpackBits, type Loop } from "./contour.ts";
+import type { OverlayRecord, Triple } from "./types.ts";
+
+export interface Style {
+  colour: string;
+  /** Lengths of dashes and gaps in screen pixels; empty for a full line. */
+  dash: readonly number[];
+}
+
+export type Mark =
+  | { kind: "loops"; loops: Loop[] }
+  | { kind: "circle"; x: number; y: number; radiusMm: number }
+  | { kind: "cross"; x: number; y: number };
+
+export interface Overlay {
+  id: string;
+  role: OverlayRecord["role"];
+  title: string;
+  style: Style;
+  visible: boolean;
+  /** First and last slice on which something is drawn, and the slice to jump to. */
+  first: number;
+  last: number;
+  middle: number;
+  at(slice: number): Mark | null;
+}
+
+// Distinguishable with the common colour vision deficiencies on a black ground (after Okabe and Ito), and by dash.
+const OTHERS = ["#56b4e9", "#3ddc97", "#9fc3ff", "#8ee3ef", "#c0e8a0", "#7fb0d0"];
+const STYLES: Record<OverlayRecord["role"], Style> = {
+  label: { colour: "#ffe45c", dash: [] },
+  other: { colour: "#56b4e9", dash: [] },
+  model: { colour: "#ff8c42", dash: [7, 4] },
+  proposal: { colour: "#ff9ad5", dash: [2, 4] },
+};
+
+export function prepare(records: readonly OverlayRecord[], sliceStepMm: number): Overlay[] {
+  let others = 0;
+  return records.map((record) => {
+    const style = { ...STYLES[record.role] };
+    if (record.role === "other") {
+      style.colour = OTHERS[others % OTHERS.length] ?? style.colour;
+      others += 1;
+    }
+    const base = { id: record.id, role: record.role, title: record.title, style, visible: record.role !== "proposal" };
+    return { ...base, ...drawing(record, sliceStepMm) };
+  });
+}
+
+type Drawing = Pick<Overlay, "first" | "last" | "middle" | "at">;
+
+function drawing(record: OverlayRecord, sliceStepMm: number): Drawing {
+  if (record.shape === "mask") {
+    if (!record.origin || !record.size || !record.bits) throw new Error(`${record.title} came without its mask`);
+    return maskDrawing(record.origin, record.size, unpackBits(record.bits, record.size));
+  }
+  if (!record.centre) throw new Error(`${record.title} came without its place`);
+  const [s, r, c] = record.centre;
+  const x = c + 0.5;
+  const y = r + 0.5;
+  const middle = Math.round(s);
+  if (record.shape === "point" || !record.radius_mm) {
+    return { first: middle, last: middle, middle, at: (slice) => (slice === middle ? { kind: "cross", x, y } : null) };
+  }
+  return sphereDrawing([s, r, c], record.radius_mm, sliceStepMm);
+}
+
+/** A ball seen in slices: on each slice the circle in which the plane cuts it. ``centre`` is a voxel index. */
+export function sphereDrawing(centre: Triple, radiusMm: number, sliceStepMm: number): Drawing {
+  const reach = radiusMm / sliceStepMm;
+  const middle = Math.round(centre[0]);
+  const first = Math.min(middle, Math.ceil(centre[0] - reach));
+  const last = Math.max(middle, Math.floor(centre[0] + reach));
+  return {
+    first,
+    last,
+    middle,
+    at: (slice) => {
+      if (slice < first || slice > last) return null;
+      const away = (slice - centre[0]) * sliceStepMm;
+      const squared = radiusMm * radiusMm - away * away;
+      // A ball thinner than a slice still shows on the slice nearest its centre.
+      if (squared <= 0 && slice !== middle) return null;
+      return { kind: "circle", x: centre[2] + 0.5, y: centre[1] + 0.5, radiusMm: Math.sqrt(Math.max(squared, radiusMm * radiusMm * 0.05)) };
+    },
+  };
+}
+
+function maskDrawing(origin: Triple, size: Triple, bits: Uint8Array): Drawing {
+  const [slices, rows, columns] = size;
+  const area = rows * columns;
+  const known = new Map<number, Mark | null>();
+  let most = 0;
+  let middle = origin[0];
+  for (let s = 0; s < slices; s += 1) {
+    const count = bits.subarray(s * area, (s + 1) * area).reduce((sum, bit) => sum + bit, 0);
+    if (count > most) {
+      most = count;
+      middle = origin[0] + s;
+    }
+  }
+  return {
+    first: origin[0],
+    last: origin[0] + slices - 1,
+    middle,
+    at: (slice) => {
+      const s = slice - origin[0];
+      if (s < 0 || s >= slices) return null;
+      let mark = known.get(slice);
+      if (mark === undefined) {
+        const loops = outline(bits.subarray(s * area, (s + 1) * area), rows, columns, origin[1], origin[2]);
+        mark = loops.length > 0 ? { kind: "loops", loops } : null;
+        known.set(slice, mark);
+      }
+      return mark;
+    },
+  };
+}

@@ -1,0 +1,262 @@
+/** The review panel: a blind verdict, the reveal, the final verdict, and what became of it. */
+
+import { ApiError, type Api } from "../api.ts";
+import { button, el, signed } from "../dom.ts";
+import type { Stage } from "../stage.ts";
+import type { CaseView, Decision, LabelSummary, ProposalSummary, VerdictRecord } from "../types.ts";
+import { EMPTY, fromBlind, keeps, requestOf, type Answer, type Situation } from "./answer.ts";
+import { dropDraft, loadDraft, saveDraft } from "./drafts.ts";
+import { VerdictForm } from "./form.ts";
+import { correctionText, percent, titleOf } from "./wording.ts";
+
+export interface Surroundings {
+  nextUrl: string;
+  nextText: string;
+  /** Read the case and its overlays anew. */
+  reload: () => Promise<void>;
+}
+
+const STEPS = [
+  ["blind", "Your own read"],
+  ["reveal", "Opinions"],
+  ["final", "Final verdict"],
+] as const;
+
+export class ReviewPanel {
+  private form: VerdictForm | null = null;
+
+  constructor(
+    private readonly host: HTMLElement,
+    private readonly api: Api,
+    private readonly stage: Stage,
+    private readonly surroundings: Surroundings,
+    private view: CaseView,
+  ) {
+    const drawn = stage.sketch.onChange;
+    stage.sketch.onChange = (ball) => {
+      drawn(ball);
+      this.form?.sketched();
+    };
+    this.render();
+  }
+
+  show(view: CaseView): void {
+    this.view = view;
+    this.render();
+  }
+
+  decide(decision: Decision): void {
+    this.form?.choose(decision);
+  }
+
+  private get underReview(): LabelSummary | undefined {
+    return this.view.labels.find((label) => label.under_review);
+  }
+
+  private render(): void {
+    const { view } = this;
+    this.form = null;
+    const step = view.next_step;
+    this.host.replaceChildren(this.steps(), this.question());
+    if (view.revealed) this.host.append(this.opinions());
+    if (view.verdicts.length > 0) this.host.append(this.ownVerdicts());
+    if (step === "reveal") this.host.append(this.revealStep());
+    if (step === "blind" || step === "final") this.host.append(this.verdictForm(step));
+    if (step === "none") this.host.append(this.ending());
+  }
+
+  private steps(): HTMLElement {
+    const at = STEPS.findIndex(([name]) => name === this.view.next_step);
+    const current = at === -1 ? STEPS.length : at;
+    return el(
+      "ol",
+      { class: "steps", "aria-label": "Steps of this case" },
+      ...STEPS.map(([, title], i) =>
+        el("li", { class: i < current ? "done" : "", "aria-current": i === current ? "step" : undefined }, title),
+      ),
+    );
+  }
+
+  private question(): HTMLElement {
+    const { view } = this;
+    const label = this.underReview;
+    const place = view.place_mm.map((value) => signed(value, 1)).join(", ");
+    const facts = el("dl", { class: "facts" });
+    const fact = (name: string, ...value: (Node | string)[]) => facts.append(el("dt", {}, name), el("dd", {}, ...value));
+    fact("Label", label ? describe(label) : "none at this place");
+    fact(
+      "Place",
+      `image ${view.image_number ?? view.slice_index + 1} · LPS ${place} mm `,
+      button("go", () => this.stage.toPlace(), { class: "link", title: "Centre the place (G)" }),
+    );
+    return el("section", { class: "question" }, el("h2", {}, view.flag.label), el("p", { class: "reason" }, view.blind_reason), facts);
+  }
+
+  private opinions(): HTMLElement {
+    const revealed = this.view.revealed;
+    if (!revealed) return el("section");
+    const others = revealed.others.map((label) => el("li", {}, `${label.title}: ${describe(label)}`));
+    const section = el(
+      "section",
+      { class: "opinions" },
+      el("h3", {}, "Why this was flagged"),
+      el("p", {}, revealed.reason),
+      el(
+        "p",
+        { class: "score" },
+        el("strong", {}, percent(revealed.score)),
+        ` likely that the label is wrong, says ${revealed.model} `,
+        el("small", {}, `(check ${revealed.check.replaceAll("_", " ")} ${revealed.check_version}, flagged from ${percent(revealed.threshold)})`),
+      ),
+      el("h3", {}, "Other readers"),
+      others.length > 0 ? el("ul", { class: "others" }, ...others) : el("p", { class: "hint" }, "No other reader marked anything on this series."),
+    );
+    if (revealed.proposals.length > 0) {
+      section.append(el("h3", {}, "Proposed corrections"), ...revealed.proposals.map((proposal) => this.proposal(proposal)));
+    }
+    return section;
+  }
+
+  private proposal(proposal: ProposalSummary): HTMLElement {
+    const overlay = this.stage.viewer.overlays.find((one) => one.id === proposal.id);
+    const show = () => {
+      if (!overlay) return;
+      overlay.visible = true;
+      this.stage.viewer.goTo(overlay.middle);
+      this.stage.refreshLegend();
+    };
+    const row = el("div", { class: "proposal" }, el("span", {}, proposal.text));
+    if (overlay) row.append(button("Show", show, { class: "button small", "aria-label": `Show: ${proposal.text}` }));
+    if (this.view.next_step === "final") {
+      const accept = () => {
+        show();
+        this.form?.accept(proposal, this.blind?.rationale ?? "");
+      };
+      row.append(button("Accept", accept, { class: "button small primary", "aria-label": `Accept: ${proposal.text}` }));
+    }
+    return row;
+  }
+
+  private get blind(): VerdictRecord | undefined {
+    return this.view.verdicts.find((verdict) => verdict.phase === "blind");
+  }
+
+  private ownVerdicts(): HTMLElement {
+    return el("section", { class: "verdicts" }, el("h3", {}, "Your verdicts"), ...this.view.verdicts.map((one) => verdictCard(one, false)));
+  }
+
+  private revealStep(): HTMLElement {
+    const problem = el("p", { class: "problem", role: "alert" });
+    const control = button("Show the opinions", () => void this.reveal(problem, control), { class: "button primary" });
+    return el(
+      "section",
+      {},
+      el("p", {}, "Your own read is stored and cannot be changed. Next you see what the model and the other readers say."),
+      problem,
+      el("div", { class: "actions" }, control),
+    );
+  }
+
+  private async reveal(problem: HTMLElement, control: HTMLButtonElement): Promise<void> {
+    control.disabled = true;
+    problem.textContent = "";
+    try {
+      await this.api.reveal(this.view.id);
+      await this.surroundings.reload();
+    } catch (error) {
+      problem.textContent = wordsOf(error);
+      control.disabled = false;
+    }
+  }
+
+  private verdictForm(phase: "blind" | "final"): HTMLElement {
+    const situation: Situation = { phase, hasLabel: this.underReview !== undefined };
+    const { blind } = this;
+    const start: Answer = loadDraft(this.view.id, phase) ?? (phase === "final" && blind ? fromBlind(blind) : { ...EMPTY });
+    const { sketch } = this.stage;
+    const form = new VerdictForm(start, {
+      situation,
+      proposals: this.view.revealed?.proposals ?? [],
+      sketch,
+      wantSketch: () => this.stage.choose("sketch"),
+      onChange: (answer) => saveDraft(this.view.id, phase, answer),
+      buttonText: (answer) => {
+        if (phase === "blind") return "Store my read and show the opinions";
+        if (answer.decision === "") return "Give the final verdict";
+        return `${keeps(answer, blind) ? "Keep my verdict" : "Final verdict"}: ${titleOf(answer.decision)}`;
+      },
+      onSubmit: () => void this.submit(form, situation),
+    });
+    if (start.sketch && sketch.current === null) sketch.put(start.sketch);
+    this.form = form;
+    const heading = phase === "blind" ? "What do you see?" : "Keep your verdict or change it";
+    return el("section", {}, el("h3", {}, heading), form.element);
+  }
+
+  private async submit(form: VerdictForm, situation: Situation): Promise<void> {
+    const request = requestOf(form.answer, situation);
+    if (typeof request === "string") {
+      form.problem(request);
+      return;
+    }
+    form.busy(true);
+    try {
+      await this.api.verdict(this.view.id, request);
+    } catch (error) {
+      form.busy(false);
+      form.problem(wordsOf(error));
+      if (error instanceof ApiError && error.status === 409) this.offerReload(form);
+      return;
+    }
+    dropDraft(this.view.id, situation.phase);
+    try {
+      if (situation.phase === "blind") await this.api.reveal(this.view.id);
+    } finally {
+      // Where the reveal failed, the case as read anew offers it as a step of its own.
+      await this.surroundings.reload().catch((error: unknown) => form.problem(wordsOf(error)));
+    }
+  }
+
+  private offerReload(form: VerdictForm): void {
+    const again = button("Read the case again", () => void this.surroundings.reload(), { class: "button small" });
+    form.element.querySelector(".problem")?.append(" ", again);
+  }
+
+  private ending(): HTMLElement {
+    const { view } = this;
+    const text =
+      view.outcome !== ""
+        ? `The readers agreed: ${titleOf(view.outcome as Decision)}.`
+        : view.state === "released"
+          ? "This flag was settled without your verdict."
+          : "Your final verdict is stored. The other readers have not all decided yet.";
+    const next = el("a", { class: "button primary", href: this.surroundings.nextUrl, id: "next-case" }, this.surroundings.nextText);
+    const section = el("section", { class: "ending", role: "status" }, el("p", {}, el("strong", {}, text)));
+    if (view.other_verdicts.length > 0) {
+      section.append(el("h3", {}, "The others' verdicts"), ...view.other_verdicts.map((one) => verdictCard(one, true)));
+    }
+    section.append(el("div", { class: "actions" }, next));
+    window.setTimeout(() => next.focus(), 0);
+    return section;
+  }
+}
+
+function describe(label: LabelSummary): string {
+  return label.diameter_mm === null ? label.category : `${label.category}, ${label.diameter_mm.toFixed(1)} mm`;
+}
+
+function verdictCard(verdict: VerdictRecord, named: boolean): HTMLElement {
+  const phase = verdict.phase === "blind" ? "before the reveal" : "after the reveal";
+  const who = named ? [el("span", {}, verdict.reader), verdict.simulated && el("span", { class: "badge simulated" }, "simulated")] : [];
+  return el(
+    "div",
+    { class: "verdict" },
+    el("p", {}, ...who, el("strong", {}, titleOf(verdict.decision)), el("span", { class: "hint" }, ` ${phase}`)),
+    verdict.correction && el("p", {}, `Change: ${correctionText(verdict.correction)}`),
+    el("p", { class: "rationale" }, verdict.rationale),
+  );
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : "Something went wrong; nothing was stored. Try again.";
+}

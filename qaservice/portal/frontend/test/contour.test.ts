@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { outline, unpackBits, type Loop } from "../src/contour.ts";
+import { prepare, sphereDrawing } from "../src/overlays.ts";
+
+/** Signed area: positive for loops that run clockwise on the screen (y down). */
+function area(loop: Loop): number {
+  return loop.reduce((sum, [x, y], i) => {
+    const [nx, ny] = loop[(i + 1) % loop.length]!;
+    return sum + (x * ny - nx * y) / 2;
+  }, 0);
+}
+
+const drawn = (...rows: string[]) => Uint8Array.from(rows.join("").split("").map((c) => (c === "#" ? 1 : 0)));
+
+test("bits are read as numpy packs them: row-major, highest bit first", () => {
+  // numpy.packbits([1,0,1,0,0,0,0,0, 0,1]) == [0xa0, 0x40]
+  assert.deepEqual([...unpackBits(btoa("\xa0\x40"), [1, 2, 5])], [1, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
+});
+
+test("a mask with the wrong number of bytes is refused", () => {
+  assert.throws(() => unpackBits(btoa("\xa0"), [1, 2, 5]), /came with 1 bytes/);
+});
+
+test("one voxel is outlined along its own border", () => {
+  assert.deepEqual(outline(drawn("#"), 1, 1, 7, 30), [[[30, 7], [31, 7], [31, 8], [30, 8]]]);
+});
+
+test("straight borders become one line each", () => {
+  const [loop] = outline(drawn("####", "####"), 2, 4, 0, 0);
+  assert.equal(loop?.length, 4);
+});
+
+test("a hole gets a loop of its own that runs the other way", () => {
+  const loops = outline(drawn("###", "#.#", "###"), 3, 3, 0, 0);
+  assert.deepEqual(loops.map(area).sort((a, b) => a - b), [-1, 9]);
+});
+
+test("voxels that touch at a corner only keep separate outlines", () => {
+  const loops = outline(drawn("#.", ".#"), 2, 2, 0, 0);
+  assert.equal(loops.length, 2);
+  assert.deepEqual(loops.map(area), [1, 1]);
+});
+
+test("the area within all outlines is the number of voxels, for any mask", () => {
+  let state = 7;
+  const random = () => (state = (state * 1103515245 + 12345) % 2147483648) / 2147483648;
+  for (let round = 0; round < 60; round += 1) {
+    const [rows, columns] = [1 + Math.floor(random() * 9), 1 + Math.floor(random() * 9)];
+    const bits = Uint8Array.from({ length: rows * columns }, () => (random() < 0.55 ? 1 : 0));
+    const loops = outline(bits, rows, columns, 3, 4);
+    assert.equal(loops.map(area).reduce((a, b) => a + b, 0), bits.reduce((a, b) => a + b, 0));
+    for (const loop of loops) {
+      loop.forEach(([x, y], i) => {
+        const [nx, ny] = loop[(i + 1) % loop.length]!;
+        assert.ok((x === nx) !== (y === ny), "every step runs along one voxel border");
+      });
+    }
+  }
+});
+
+test("a mask overlay shows on its own slices only and jumps to its largest", () => {
+  const bits = btoa(String.fromCharCode(0b00011101)); // (2, 2, 2): first slice one voxel, second three
+  const [overlay] = prepare(
+    [{ id: "a", role: "label", title: "label", shape: "mask", origin: [10, 20, 30], size: [2, 2, 2], bits }],
+    2.5,
+  );
+  assert.ok(overlay);
+  assert.equal(overlay.at(9), null);
+  assert.equal(overlay.at(12), null);
+  assert.equal(overlay.middle, 11);
+  const mark = overlay.at(10);
+  assert.deepEqual(mark, { kind: "loops", loops: [[[31, 21], [32, 21], [32, 22], [31, 22]]] });
+});
+
+test("a ball is cut into circles by distance from its centre", () => {
+  const ball = sphereDrawing([10, 50, 60], 5, 3);
+  assert.deepEqual(ball.at(10), { kind: "circle", x: 60.5, y: 50.5, radiusMm: 5 });
+  assert.deepEqual(ball.at(11), { kind: "circle", x: 60.5, y: 50.5, radiusMm: 4 });
+  assert.equal(ball.at(12), null);
+});
+
+test("a ball thinner than a slice still shows on the slice nearest to it", () => {
+  const ball = sphereDrawing([10.4, 5, 5], 0.5, 5);
+  assert.equal(ball.at(10)?.kind, "circle");
+  assert.equal(ball.at(11), null);
+});
