@@ -39,7 +39,7 @@ def read_lidc_xml(data: bytes, image: PlacedSeries) -> AnnotationImport:
     A session without marks is a set that was read, with no findings. Nodules with outlines become masks of category
     ``nodule >= 3 mm``, single points ``nodule < 3 mm``, non-nodules points. Nothing is dropped silently; rejections:
     ``chest-x-ray`` and ``another-series`` (nothing is taken), ``dangling-reference`` (the image is not in this series),
-    ``label-outside-image``, ``empty-mark``, ``unread-coordinates``, ``slice-without-interior`` (that part is not taken),
+    ``label-outside-image``, ``empty-mark``, ``unread-coordinates``, ``slice-without-interior`` (that part is left out),
     ``outline-without-interior`` (kept as a point) and ``z-disagrees`` (taken, with this remark).
     Raises UnreadableFile as ``parse_lidc_xml`` does.
     """
