@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -60,7 +59,7 @@ def _options() -> argparse.Namespace:
 def _path(text: str) -> Path | None:
     if not text:
         return None
-    path = Path(os.path.expanduser(text)).resolve()
+    path = Path(text).expanduser().resolve()
     if not path.exists():
         raise argparse.ArgumentTypeError(f"{text} is not there")
     return path
