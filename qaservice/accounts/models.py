@@ -31,7 +31,7 @@ class User(AbstractBaseUser, VersionedModel):
     is_active = models.BooleanField(default=True)
     is_administrator = models.BooleanField(default=False, help_text="runs the site; has no review rights (REQ-15)")
 
-    objects = UserManager["User"]()
+    objects: ClassVar[UserManager[User]] = UserManager()  # type: ignore[misc]  # the base declares it without ClassVar
 
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS = ["display_name"]

@@ -67,16 +67,14 @@ def deactivate_user(*, user: User, actor: Actor, reason: str) -> User:
     return closed
 
 
-def issue_token(
-    *, user: User, label: str, actor: Actor, reason: str, expires_at: datetime | None = None
-) -> str:
+def issue_token(*, user: User, label: str, actor: Actor, reason: str, expires_at: datetime | None = None) -> str:
     """Return a new bearer token of ``user``. It is shown once: only its SHA-256 is kept."""
     token = secrets.token_urlsafe(32)
     with change("account.token-issued", actor=actor, reason=reason, subject=("user", str(user.pk))) as running:
         running.payload["label"] = label
-        ApiToken(
-            digest=token_digest(token), user=user, label=label, created_at=now(), expires_at=expires_at
-        ).save(force_insert=True)
+        ApiToken(digest=token_digest(token), user=user, label=label, created_at=now(), expires_at=expires_at).save(
+            force_insert=True
+        )
     return token
 
 

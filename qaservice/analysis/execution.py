@@ -8,7 +8,7 @@ from compliance.recording import SYSTEM, change
 from imaging.checks.base import CheckParameters
 from imaging.inference.bundle import load_bundle
 from imaging.inference.predict import predict
-from imaging.masks.places import centre_of
+from imaging.masks.place import centre_of
 from imaging.pipeline import analyse
 from imaging.types import Case, Rejection
 from qaservice.analysis.models import AnalysisRun, RunState, SeriesResult
@@ -79,9 +79,7 @@ def analyse_series(context: JobContext) -> None:
     bundle = load_bundle(path=settings.MODEL_BUNDLE, expected_sha256=run.model.bundle_sha256)
     volume = volume_of(series)
     sets = annotation_sets_of(series=series)
-    places = sorted(
-        {centre_of(finding) for one in sets for finding in one.findings if finding.mask is not None}
-    )
+    places = sorted({centre_of(finding) for one in sets for finding in one.findings if finding.mask is not None})
     prediction = predict(
         volume=volume,
         bundle=bundle,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 # Below this distance two places are one place: half a typical slice step, and LUNA16's smallest hit radius.
 LEAST_RADIUS_MM = 2.5
-# A settled "label is right" is opened again only by a newer model that is clearly surer than the one that was overruled.
+# A settled "label is right" is opened again only by a newer model clearly surer than the one that was overruled.
 REOPENING_RISE = 0.25
 
 

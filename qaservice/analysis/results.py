@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from qaservice.analysis.serialise import MASK_MEDIA_TYPE, MaskShelf, prediction_
 from qaservice.analysis.states import FLAG
 from qaservice.common.transitions import step
 from qaservice.projects.models import Project
-from qaservice.storage.services import store_blobs
+from qaservice.storage.services import store_blobs, write_bytes
 from qaservice.studies.models import Series
 
 
@@ -47,6 +46,9 @@ def store_result(
     shelf = MaskShelf()
     document = json.dumps(prediction_as_json(prediction, shelf=shelf), sort_keys=True).encode()
     proposals = [proposals_as_json(issue.proposals, shelf=shelf) for issue in outcome.issues]
+    # Files first, outside the transaction; the rows that name them come inside it.
+    masks = [write_bytes(data=data, media_type=MASK_MEDIA_TYPE) for data in shelf.contents.values()]
+    written = write_bytes(data=document, media_type="application/json")
     with change(
         "series.analysed",
         actor=SYSTEM,
@@ -57,8 +59,7 @@ def store_result(
     ) as running:
         # Locked so that flag numbers and the search for known flags see no half-stored neighbour.
         Project.objects.select_for_update().get(pk=run.project_id)
-        store_blobs(items=[(data, MASK_MEDIA_TYPE) for data in shelf.contents.values()])
-        (stored_prediction,) = store_blobs(items=[(document, "application/json")])
+        stored_prediction, *_masks = store_blobs(items=[written, *masks])
         SeriesResult(
             run=run,
             series=series,
@@ -66,13 +67,17 @@ def store_result(
             input_sha256=prediction.input_sha256,
             checks=[asdict(check) for check in outcome.checks],
             lesions=[
-                {"id": lesion.lesion_id, "centre_mm": list(lesion.centre_mm), "members": [list(m) for m in lesion.members]}
+                {
+                    "id": lesion.lesion_id,
+                    "centre_mm": list(lesion.centre_mm),
+                    "members": [list(m) for m in lesion.members],
+                }
                 for lesion in outcome.lesions
             ],
         ).save()
         counts = _store_flags(run=run, series=series, prediction=prediction, outcome=outcome, proposals=proposals)
         running.payload.update({"raised": counts.raised, "observed": counts.observed, "reopened": counts.reopened})
-        running.payload["prediction_sha256"] = hashlib.sha256(document).hexdigest()
+        running.payload["prediction_sha256"] = written.sha256
         complete()
     return counts
 

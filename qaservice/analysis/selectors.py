@@ -14,10 +14,8 @@ from qaservice.studies.models import Series
 FLAG_ORDERINGS = frozenset({"number", "-number", "score", "-score", "check_name", "state"})
 
 
-def flags_of(
-    *, project: Project, check: str = "", state: str = "", ordering: str = "-score"
-) -> QuerySet[Flag]:
-    """Return a project's flags with what a list needs, filtered and ordered. An unknown ordering falls back to score."""
+def flags_of(*, project: Project, check: str = "", state: str = "", ordering: str = "-score") -> QuerySet[Flag]:
+    """Return a project's flags with what a list needs, filtered; an unknown ordering means by score."""
     flags = Flag.objects.filter(project=project).select_related("series__study", "annotation_set", "finding")
     if check:
         flags = flags.filter(check_name=check)

@@ -41,7 +41,7 @@ RECORDED_PACKAGES = (
 
 
 def register_model(*, bundle: Path, actor: Actor, reason: str) -> QAModel:
-    """Register the MONAI bundle at ``bundle``, pinned by the digest over all its files; a known one is returned as it is.
+    """Register the MONAI bundle at ``bundle``, pinned by the digest over all its files; return a known one as it is.
 
     Raises Unavailable where the bundle is incomplete or altered.
     """
@@ -113,9 +113,7 @@ def request_run(*, project: Project, actor: Actor, reason: str) -> AnalysisRun:
 
 def cancel_run(*, run: AnalysisRun, actor: Actor, reason: str) -> AnalysisRun:
     """Cancel a run: what was computed stays, what waits is taken back, what runs stops at its next report."""
-    with change(
-        "run.cancelled", actor=actor, reason=reason, subject=("run", str(run.pk)), project_key=run.project.key
-    ):
+    with change("run.cancelled", actor=actor, reason=reason, subject=("run", str(run.pk)), project_key=run.project.key):
         cancelled = step(run, machine=RUN, name="cancel", expected_revision=run.revision)
     waiting = jobs_of(run.project.key).filter(
         subject_id__startswith=str(run.pk), state__in=[JobState.QUEUED, JobState.RUNNING]

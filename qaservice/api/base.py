@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from rest_framework.request import Request
@@ -35,7 +36,8 @@ class ApiView(APIView):
 
     def reason(self, request: Request) -> str:
         """Return the reason given with a change; blank is refused (REQ-13)."""
-        reason = str(request.data.get("reason", "")).strip()
+        data = request.data
+        reason = str(data.get("reason", "")).strip() if isinstance(data, Mapping) else ""
         if not reason:
             raise InvalidInput("give a reason for this change in the field 'reason'", code="reason-missing")
         return reason

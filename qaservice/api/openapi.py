@@ -9,7 +9,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from qaservice.api.authentication import openapi_scheme
 
 
-class BearerTokenScheme(OpenApiAuthenticationExtension):
+class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself untyped
     target_class = "qaservice.api.authentication.BearerTokenAuthentication"
     name = "bearerToken"
 

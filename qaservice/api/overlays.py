@@ -65,9 +65,7 @@ def _mask(mask: Mask) -> dict[str, Any]:
     }
 
 
-def _ball(
-    *, shape: str, place: tuple[float, float, float], radius_mm: float | None, grid: Grid
-) -> dict[str, Any]:
+def _ball(*, shape: str, place: tuple[float, float, float], radius_mm: float | None, grid: Grid) -> dict[str, Any]:
     return {
         "shape": shape,
         "origin": None,

@@ -24,9 +24,7 @@ class MeView(ApiView):
     @extend_schema(responses=serializers.MeSerializer)
     def get(self, request: Request) -> Response:
         user = self.caller(request)
-        roles = {
-            project.key: sorted(roles_of(user=user, project=project)) for project in projects_of(user=user)
-        }
+        roles = {project.key: sorted(roles_of(user=user, project=project)) for project in projects_of(user=user)}
         return Response(
             {"username": user.username, "display_name": user.display_name, "kind": user.kind, "roles": roles}
         )

@@ -41,9 +41,7 @@ class AssignmentsView(ApiView):
             if unknown:
                 raise InvalidInput(f"no such readers: {', '.join(unknown)}", code="no-such-reader")
         made = assign_open_flags(project=project, actor=actor, reason=self.reason(request), readers=readers)
-        return Response(
-            serializers.WorklistSerializer(made, many=True).data, status=status.HTTP_201_CREATED
-        )
+        return Response(serializers.WorklistSerializer(made, many=True).data, status=status.HTTP_201_CREATED)
 
 
 class WorklistView(ApiView):

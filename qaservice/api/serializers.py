@@ -113,7 +113,7 @@ class RunSerializer(serializers.ModelSerializer[AnalysisRun]):
 
 
 class FlagSerializer(serializers.ModelSerializer[Flag]):
-    label = serializers.CharField(source="__str__")
+    name = serializers.CharField(source="__str__")
     series = serializers.UUIDField(source="series_id")
     annotation_set = serializers.CharField(source="annotation_set.reader_label")
     finding = serializers.UUIDField(source="finding_id", allow_null=True)
@@ -124,7 +124,7 @@ class FlagSerializer(serializers.ModelSerializer[Flag]):
         fields = [
             "id",
             "number",
-            "label",
+            "name",
             "series",
             "check_name",
             "annotation_set",

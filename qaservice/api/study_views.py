@@ -58,9 +58,7 @@ class IngestView(ApiView):
 class IngestItemsView(ApiView):
     """What became of every file of a delivery."""
 
-    @extend_schema(
-        parameters=[OpenApiParameter("outcome", str)], responses=serializers.IngestItemSerializer(many=True)
-    )
+    @extend_schema(parameters=[OpenApiParameter("outcome", str)], responses=serializers.IngestItemSerializer(many=True))
     def get(self, request: Request, ingest_id: uuid.UUID) -> Response:
         ingest = _ingest(self, request, ingest_id)
         rows = items_of(ingest, outcome=request.query_params.get("outcome") or None)

@@ -1,4 +1,4 @@
-"""Errors of the service. Each carries a stable code and a sentence for people; the API turns them into problem details."""
+"""Errors of the service: a stable code and a sentence for people, which the API turns into problem details."""
 
 from __future__ import annotations
 

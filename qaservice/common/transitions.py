@@ -70,9 +70,7 @@ def amend(row: Row, *, expected_revision: int, changes: Mapping[str, object]) ->
 
 def _swap(row: Row, *, expected_revision: int, where: Mapping[str, object], changes: Mapping[str, object]) -> Row:
     try:
-        return compare_and_swap(
-            type(row), pk=row.pk, expected_revision=expected_revision, where=where, changes=changes
-        )
+        return compare_and_swap(type(row), pk=row.pk, expected_revision=expected_revision, where=where, changes=changes)
     except LostRace as error:
         raise Conflict(
             "someone else changed this first; read it again and decide anew",

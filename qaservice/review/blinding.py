@@ -84,7 +84,7 @@ class CaseView:
     blind: bool
     place_mm: tuple[float, float, float]
     slice_index: int
-    image_number: int
+    image_number: int | None
     radius_mm: float
     blind_reason: str
     labels: tuple[LabelView, ...]
@@ -134,7 +134,7 @@ def may_see_opinions(*, assignment: Assignment) -> bool:
 
 
 def case_view(*, assignment: Assignment) -> CaseView:
-    """Return what the assignment's reader may see now. Before the reveal it holds no score, check, model or other mark."""
+    """Return what the assignment's reader may see now; before the reveal no score, check, model or other mark."""
     flag = assignment.flag
     observation = observation_for(assignment=assignment)
     revealed = may_see_opinions(assignment=assignment)
@@ -170,8 +170,7 @@ def overlay_sources(*, assignment: Assignment) -> list[tuple[str, str, FindingRe
     """Return the labels whose shapes may be drawn now: (role, title, revision); role is "label" or "other"."""
     flag = assignment.flag
     sources = [
-        ("label", "label under review", revision)
-        for revision in current_revisions(set_id=str(flag.annotation_set_id))
+        ("label", "label under review", revision) for revision in current_revisions(set_id=str(flag.annotation_set_id))
     ]
     if may_see_opinions(assignment=assignment):
         for set_id in _other_sets(flag):

@@ -62,7 +62,7 @@ class FlagRecord:
     finding: str
     place_mm: tuple[float, float, float]
     slice_index: int
-    image_number: int
+    image_number: int | None
     radius_mm: float
     observations: tuple[ObservationView, ...]
     asked: tuple[tuple[str, str], ...]

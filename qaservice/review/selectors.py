@@ -1,4 +1,4 @@
-"""Who is asked to read what, and what a verdict is stamped with. What a reader may see stands in ``review.blinding``."""
+"""Who is asked to read what, and what a verdict is stamped with. What a reader may see: ``review.blinding``."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ def unassigned_places(*, project: Project) -> list[tuple[Flag, int]]:
         .annotate(asked=Count("assignments", filter=Q(assignments__round=F("round"))))
         .order_by("number")
     )
-    return [
-        (flag, project.required_votes - flag.asked) for flag in flags if flag.asked < project.required_votes
-    ]
+    return [(flag, project.required_votes - flag.asked) for flag in flags if flag.asked < project.required_votes]
 
 
 def eligible_readers(*, flag: Flag, among: Sequence[User] | None) -> list[User]:
@@ -58,9 +56,7 @@ def eligible_readers(*, flag: Flag, among: Sequence[User] | None) -> list[User]:
     ]
 
 
-def worklist(
-    *, user: User, project: Project, state: str = "", ordering: str = "number"
-) -> QuerySet[Assignment]:
+def worklist(*, user: User, project: Project, state: str = "", ordering: str = "number") -> QuerySet[Assignment]:
     """Return a reader's assignments in a project. Nothing in it tells what check raised a flag or how sure it was."""
     rows = Assignment.objects.filter(reader=user, project=project).select_related("flag__series__study", "project")
     if state == "waiting":
@@ -75,7 +71,8 @@ def next_waiting(*, assignment: Assignment) -> Assignment | None:
     waiting = list(worklist(user=assignment.reader, project=assignment.project, state="waiting"))
     later = [one for one in waiting if one.flag.number > assignment.flag.number]
     others = [one for one in waiting if one.pk != assignment.pk]
-    return (later or others or [None])[0]
+    following = later or others
+    return following[0] if following else None
 
 
 def shown_to(*, flag: Flag, observation: FlagObservation, phase: Phase) -> dict[str, object]:
@@ -112,9 +109,7 @@ def observation_for(*, assignment: Assignment) -> FlagObservation:
 
 def verdicts_of(*, flag: Flag) -> QuerySet[Verdict]:
     """Return every verdict ever given on ``flag``, in order. Not for readers: see ``review.blinding``."""
-    return (
-        Verdict.objects.filter(flag=flag).select_related("reader", "observation").order_by("round", "given_at", "id")
-    )
+    return Verdict.objects.filter(flag=flag).select_related("reader", "observation").order_by("round", "given_at", "id")
 
 
 def consensuses_of(*, flag: Flag) -> QuerySet[Consensus]:

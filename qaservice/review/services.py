@@ -35,9 +35,7 @@ def assign(*, flag: Flag, reader: User, actor: Actor, reason: str) -> Assignment
     require(user=reader, project=flag.project, action="review")
     if reader.is_simulated and flag.project.regulated:
         raise NotPermitted("simulated actors are refused in a regulated project", code="simulated-refused")
-    refuse_own_label(
-        implicated=implicated_sets(flag=flag), own_sets=sets_of_user(project=flag.project, user=reader)
-    )
+    refuse_own_label(implicated=implicated_sets(flag=flag), own_sets=sets_of_user(project=flag.project, user=reader))
     if flag.state == FlagState.SETTLED:
         raise Conflict("this flag is settled; nobody needs to read it", code="flag-settled")
     known = Assignment.objects.filter(flag=flag, round=flag.round, reader=reader).first()
@@ -101,8 +99,8 @@ def give_verdict(
     The rationale is the record's reason. A final "label is wrong" says what the label should be. Once a final verdict
     makes an agreement, the flag is settled in the same transaction.
 
-    Raises NotPermitted (not the reader, own label), InvalidInput (no rationale, no correction), Conflict (already voted,
-    reveal first, flag settled meanwhile).
+    Raises NotPermitted (not the reader, own label), InvalidInput (no rationale, no correction) or Conflict (already
+    voted, reveal first, flag settled meanwhile).
     """
     role = _own(assignment=assignment, user=user)
     rationale = checked_rationale(rationale)
@@ -119,9 +117,7 @@ def give_verdict(
         flag = Flag.objects.select_for_update().select_related("project", "series").get(pk=assignment.flag_id)
         assignment = Assignment.objects.select_for_update().get(pk=assignment.pk)
         phase = _phase_of(assignment=assignment, flag=flag)
-        refuse_own_label(
-            implicated=implicated_sets(flag=flag), own_sets=sets_of_user(project=flag.project, user=user)
-        )
+        refuse_own_label(implicated=implicated_sets(flag=flag), own_sets=sets_of_user(project=flag.project, user=user))
         observation = observation_for(assignment=assignment)
         if phase is Phase.BLIND and proposal_id:
             raise InvalidInput("proposals are shown after the reveal", code="proposal-before-reveal")

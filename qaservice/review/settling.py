@@ -27,9 +27,7 @@ from qaservice.studies.selectors import grid_of
 
 def settle_if_agreed(*, flag: Flag) -> None:
     """Apply the project's protocol to the final verdicts of the flag's round; runs inside the last verdict's change."""
-    verdicts = list(
-        Verdict.objects.filter(flag=flag, round=flag.round, phase=Phase.FINAL).order_by("given_at", "id")
-    )
+    verdicts = list(Verdict.objects.filter(flag=flag, round=flag.round, phase=Phase.FINAL).order_by("given_at", "id"))
     ballots = [
         Ballot(
             verdict_id=str(verdict.pk),
@@ -39,9 +37,7 @@ def settle_if_agreed(*, flag: Flag) -> None:
         )
         for verdict in verdicts
     ]
-    protocol = Protocol(
-        required_votes=flag.project.required_votes, agreeing_votes=flag.project.agreeing_votes
-    )
+    protocol = Protocol(required_votes=flag.project.required_votes, agreeing_votes=flag.project.agreeing_votes)
     decided = decide(ballots, protocol=protocol)
     if isinstance(decided, Agreement):
         _settle(flag=flag, agreement=decided, verdicts=verdicts)
@@ -129,9 +125,7 @@ def _correct(*, flag: Flag, consensus: Consensus, verdict: Verdict) -> None:
         version = fix_dataset_version(
             project=flag.project, note=f"after {flag}", actor=SYSTEM, reason=f"consensus on {flag}"
         )
-        Correction(
-            consensus=consensus, action=action.value, before=before, after=after, dataset_version=version
-        ).save()
+        Correction(consensus=consensus, action=action.value, before=before, after=after, dataset_version=version).save()
 
 
 def _shape_of(*, flag: Flag, correction: dict[str, object]) -> Mask | Sphere | None:
