@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.errors import GeometryError, NotApplicable
+from imaging.masks.build import mask_from_voxels
+from imaging.masks.overlap import dice, jaccard, shared_voxels
 from imaging.types import Grid, Index, Mask
+
+__all__ = ["AlignedMasks", "align", "containment", "crop", "dice", "jaccard"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,45 +57,13 @@ def align(*, masks: Sequence[Mask], margin_voxels: int) -> AlignedMasks:
 def crop(*, grid: Grid, origin: Index, voxels: NDArray[np.bool_]) -> Mask:
     """Return the tight mask of ``voxels`` (slices, rows, columns), whose first voxel has the grid index ``origin``.
 
-    The box is cut to the grid, so a margin that reached over the edge of the image disappears. Nothing inside gives an
-    empty mask with the box (0, 0, 0).
+    What reaches over the edge of the image is cut off. Nothing inside gives an empty mask.
     """
     lower = np.maximum(0, -np.array(origin))
-    upper = np.minimum(voxels.shape, np.array(grid.shape) - origin)
-    upper = np.maximum(lower, upper)
+    upper = np.maximum(lower, np.minimum(voxels.shape, np.array(grid.shape) - origin))
     inside = voxels[lower[0] : upper[0], lower[1] : upper[1], lower[2] : upper[2]]
-    if not inside.any():
-        empty = np.zeros((0, 0, 0), dtype=np.bool_)
-        empty.setflags(write=False)
-        return Mask(grid=grid, origin=(0, 0, 0), voxels=empty)
-    spans = []
-    for axis in range(3):
-        line = inside.any(axis=tuple(other for other in range(3) if other != axis))
-        where = np.flatnonzero(line)
-        spans.append((int(where[0]), int(where[-1]) + 1))
-    (s0, s1), (r0, r1), (c0, c1) = spans
-    tight = np.ascontiguousarray(inside[s0:s1, r0:r1, c0:c1])
-    tight.setflags(write=False)
-    first = np.array(origin) + lower + (s0, r0, c0)
-    return Mask(grid=grid, origin=(int(first[0]), int(first[1]), int(first[2])), voxels=tight)
-
-
-def dice(*, first: Mask, second: Mask) -> float:
-    """Return twice the common volume over the sum of both, in [0, 1]; 0 when exactly one of them is empty.
-
-    Raises NotApplicable when both are empty: agreement on nothing is not an overlap of one.
-    """
-    common, sizes = _counts(first, second)
-    return 2.0 * common / sum(sizes)
-
-
-def jaccard(*, first: Mask, second: Mask) -> float:
-    """Return the common volume over the joint one (IoU), in [0, 1]; 0 when exactly one of them is empty.
-
-    Raises NotApplicable when both are empty.
-    """
-    common, sizes = _counts(first, second)
-    return common / (sum(sizes) - common)
+    first = lower + origin
+    return mask_from_voxels(grid=grid, voxels=inside, origin=(int(first[0]), int(first[1]), int(first[2])))
 
 
 def containment(*, first: Mask, second: Mask) -> float:
@@ -99,13 +71,7 @@ def containment(*, first: Mask, second: Mask) -> float:
 
     One outline drawn inside another gives 1, which ``dice`` hides. Raises NotApplicable when either is empty.
     """
-    common, sizes = _counts(first, second)
-    if min(sizes) == 0:
+    smaller = min(first.count, second.count)
+    if smaller == 0:
         raise NotApplicable("empty-mask", "an empty outline lies in every other one; containment says nothing")
-    return common / min(sizes)
-
-
-def _counts(first: Mask, second: Mask) -> tuple[int, tuple[int, int]]:
-    stack = align(masks=(first, second), margin_voxels=0).voxels
-    common = int(np.count_nonzero(stack[0] & stack[1]))
-    return common, (int(np.count_nonzero(stack[0])), int(np.count_nonzero(stack[1])))
+    return shared_voxels(first, second) / smaller

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def reliability_table(*, scores: FloatArray, truths: BoolArray, bins: int) -> tu
             mean_score=float(sorted_scores[start:stop].mean()),
             observed_share=float(sorted_truths[start:stop].mean()),
         )
-        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+        for start, stop in pairwise(edges)
     )
 
 
@@ -99,7 +100,7 @@ def recalibration(*, scores: FloatArray, truths: BoolArray) -> Recalibration:
     if truths.all() or not truths.any() or np.ptp(scores) == 0:
         raise NotApplicable("one-outcome", "a calibration slope needs both outcomes and more than one score")
     low, high = scores[~truths], scores[truths]
-    if low.max() < high.min() or high.max() < low.min():
+    if low.max() <= high.min() or high.max() <= low.min():
         raise NotApplicable("separated", "the scores separate the outcomes perfectly; no finite slope fits best")
     logits = special.logit(np.clip(scores, 1e-6, 1 - 1e-6))
     outcome = truths.astype(np.float64)

@@ -1,0 +1,289 @@
+"""Geometry mismatch: a label does not lie where its image, the body or the other outlines say that it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from imaging.checks.base import CheckParameters
+from imaging.checks.context import build_issue, candidates_of, described, is_nodule, read_sets
+from imaging.checks.displacement import BetterFit, find_better_fit
+from imaging.checks.places import finding_diameter_mm, lies_inside, mask_fits
+from imaging.checks.probability import BROKEN_RULE, beyond_tolerance
+from imaging.checks.words import CLOSING, millimetres
+from imaging.errors import NotApplicable
+from imaging.geometry.affine import to_index, to_patient
+from imaging.geometry.regions import lung_region
+from imaging.masks.place import centre_of, radius_of
+from imaging.types import (
+    Action,
+    AnnotationSet,
+    Case,
+    Finding,
+    LabelIssue,
+    Mask,
+    Proposal,
+    Rejection,
+)
+
+_COARSE_STEP_MM = 4.0
+_ABOUT_GEOMETRY = frozenset(
+    {"affine", "direction", "flip", "frame", "geometry", "gantry", "grid", "off", "orientation", "outside", "place"}
+    | {"plane", "position", "positions", "shift", "shifted", "slice", "slices", "spacing"}
+)
+"""Words in the code of an importer's rejection that tell of geometry."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeometryMismatch:
+    """Issues of five kinds (``evidence["kind"]``).
+
+    *import*: what an importer refused for its geometry; *outside-image*: a label outside the image or on another grid;
+    *unknown-slice*: a label that names slices which the series has not; all three are broken rules. *outside-lungs*: a
+    nodule label farther from the lungs than a lung nodule can lie; score: the probability that its distance exceeds
+    the tolerance. *displaced*: all outlines of a set fit the other readers' and the model's far better moved by whole
+    slices or mirrored; score: the share of the possible improvement in overlap that the displacement brings.
+    A label without a place cannot be compared with anything and is left to the importer's own report.
+    """
+
+    name: str = "geometry_mismatch"
+    version: str = "1"
+
+    def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
+        """Return the issues. Raises NotApplicable when there is neither a label nor a refusal to look at."""
+        read = tuple(item for item in case.annotation_sets if item.read)
+        if not any(item.findings for item in read) and not case.import_rejections:
+            raise NotApplicable("no-labels", "there is no label whose geometry could be checked")
+        issues = list(self._refused(case, parameters))
+        for item in sorted(read, key=lambda entry: entry.set_id):
+            for finding in item.findings:
+                issues.extend(self._off_image(item, finding, case, parameters))
+                issues.extend(self._unknown_slices(item, finding, case, parameters))
+        if read:
+            sets = read_sets(case=case)
+            issues.extend(self._outside_lungs(case, sets, parameters))
+            issues.extend(self._displaced(case, sets, parameters))
+        return tuple(issue for issue in issues if issue.score >= parameters.report_from)
+
+    def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
+        """Return whether the lungs could not be found, so that no label was compared with them."""
+        if not any(item.findings for item in case.annotation_sets if item.read):
+            return ()
+        if _lung_distance_mm(case, parameters) is None:
+            return (
+                Rejection("lungs-not-found", "no lungs were found on the image; labels were not compared with them"),
+            )
+        return ()
+
+    def _refused(self, case: Case, parameters: CheckParameters) -> Iterator[LabelIssue]:
+        shape = case.volume.grid.shape
+        middle = to_patient(case.volume.grid, ((shape[0] - 1) / 2, (shape[1] - 1) / 2, (shape[2] - 1) / 2))
+        for rejection in case.import_rejections:
+            if not _ABOUT_GEOMETRY.intersection(rejection.code.split("-")):
+                continue
+            named = next((item for item in case.annotation_sets if item.set_id in rejection.subjects), None)
+            yield build_issue(
+                check=self.name,
+                version=self.version,
+                case=case,
+                parameters=parameters,
+                set_id=named.set_id if named is not None else "",
+                finding_id=None,
+                place_mm=middle,
+                diameter_mm=None,
+                score=BROKEN_RULE,
+                reason=(
+                    f"A label that came with this case was not taken: {rejection.message.rstrip('.')}. It may belong "
+                    f"to another series, or its file may state the wrong place; a corrected file may be right. "
+                    f"{CLOSING}"
+                ),
+                implicated=(named.set_id,) if named is not None else (),
+                evidence={"kind": "import", "code": rejection.code, "subjects": list(rejection.subjects)},
+                proposals=(),
+            )
+
+    def _off_image(
+        self, item: AnnotationSet, finding: Finding, case: Case, parameters: CheckParameters
+    ) -> Iterator[LabelIssue]:
+        if finding.mask is None and finding.sphere is None and finding.point_mm is None:
+            return
+        if finding.mask is not None and finding.mask.count == 0:
+            return
+        on_image = lies_inside(grid=case.volume.grid, place_mm=centre_of(finding))
+        if on_image and (finding.mask is None or mask_fits(mask=finding.mask, volume=case.volume)):
+            return
+        what = "was drawn on another grid than this image's" if on_image else "lies outside the image"
+        yield self._issue(
+            item,
+            finding,
+            case,
+            parameters,
+            score=BROKEN_RULE,
+            reason=(
+                f"This label {what}. It cannot show what was meant; it may belong to another series, or its positions "
+                f"may be shifted. {CLOSING}"
+            ),
+            evidence={"kind": "outside-image", "centre_on_image": on_image},
+            proposals=(),
+        )
+
+    def _unknown_slices(
+        self, item: AnnotationSet, finding: Finding, case: Case, parameters: CheckParameters
+    ) -> Iterator[LabelIssue]:
+        known = set(case.volume.sop_instance_uids)
+        unknown = sorted(set(finding.sop_instance_uids) - known)
+        if not unknown or not (finding.mask or finding.sphere or finding.point_mm):
+            return
+        yield self._issue(
+            item,
+            finding,
+            case,
+            parameters,
+            score=BROKEN_RULE,
+            reason=(
+                f"This label names {len(unknown)} of {len(finding.sop_instance_uids)} slices that this series does not "
+                f"have. It may belong to another series of the patient. {CLOSING}"
+            ),
+            evidence={"kind": "unknown-slice", "unknown_sop_instance_uids": unknown},
+            proposals=(),
+        )
+
+    def _outside_lungs(
+        self, case: Case, sets: tuple[AnnotationSet, ...], parameters: CheckParameters
+    ) -> Iterator[LabelIssue]:
+        nodules = [(item, finding) for item in sets for finding in item.findings if is_nodule(finding=finding)]
+        distances = _lung_distance_mm(case, parameters) if nodules else None
+        if distances is None:
+            return
+        field, steps = distances
+        for item, finding in nodules:
+            index = np.rint(np.array(to_index(case.volume.grid, centre_of(finding))) / steps).astype(int)
+            index = np.clip(index, 0, np.array(field.shape) - 1)
+            # The nearest edge of the label counts, so that a large lesion on the chest wall stays a lung lesion.
+            distance = float(field[tuple(index)]) - radius_of(finding)
+            if distance <= parameters.lung_distance_mm:
+                continue
+            where = described(case=case, place_mm=centre_of(finding), parameters=parameters)
+            yield self._issue(
+                item,
+                finding,
+                case,
+                parameters,
+                score=beyond_tolerance(
+                    deviation=distance, tolerance=parameters.lung_distance_mm, spread=_COARSE_STEP_MM
+                ),
+                reason=(
+                    f"This label ({where}) lies {millimetres(value=distance)} from the nearest lung on this image. A "
+                    f"lung nodule is not expected there; the label may have been shifted, or belong to another series. "
+                    f"{CLOSING}"
+                ),
+                evidence={"kind": "outside-lungs", "distance_to_lung_mm": distance},
+                proposals=(),
+            )
+
+    def _displaced(
+        self, case: Case, sets: tuple[AnnotationSet, ...], parameters: CheckParameters
+    ) -> Iterator[LabelIssue]:
+        seen: list[Mask] = []
+        if case.prediction is not None:
+            threshold = case.prediction.threshold
+            every = [candidate for candidate in candidates_of(case=case) if candidate.probability >= threshold]
+            seen = [candidate.mask for candidate in every if candidate.mask is not None]
+        for item in sets:
+            outlined = [finding for finding in item.findings if is_nodule(finding=finding)]
+            pairs = [(finding, finding.mask) for finding in outlined if finding.mask is not None]
+            others = [
+                finding.mask
+                for other in sets
+                if other.set_id != item.set_id
+                for finding in other.findings
+                if finding.mask is not None and is_nodule(finding=finding)
+            ]
+            fit = find_better_fit(
+                outlines=[mask for _, mask in pairs], references=[*others, *seen], parameters=parameters
+            )
+            if fit is not None:
+                for (finding, _), moved, overlap in zip(pairs, fit.moved, fit.overlaps, strict=True):
+                    yield self._displaced_issue(item, finding, moved, overlap, fit, case, parameters)
+
+    def _displaced_issue(
+        self,
+        item: AnnotationSet,
+        finding: Finding,
+        moved: Mask | None,
+        overlap: float,
+        fit: BetterFit,
+        case: Case,
+        parameters: CheckParameters,
+    ) -> LabelIssue:
+        where = described(case=case, place_mm=centre_of(finding), parameters=parameters)
+        proposals: tuple[Proposal, ...] = ()
+        words = fit.displacement.words()
+        if moved is not None and overlap >= parameters.shift_overlap:
+            proposals = (Proposal(action=Action.REPLACE_OUTLINE, origin=f"its own outline {words}", mask=moved),)
+        return self._issue(
+            item,
+            finding,
+            case,
+            parameters,
+            score=(fit.displaced_overlap - fit.present_overlap) / (1 - fit.present_overlap),
+            reason=(
+                f"This outline ({where}) hardly meets what the model or the other readers outlined; {words}, the "
+                f"outlines of this label set would meet it ({round(100 * fit.displaced_overlap)} % overlap instead of "
+                f"{round(100 * fit.present_overlap)} %). The label may have been displaced on its way. {CLOSING}"
+            ),
+            evidence={
+                "kind": "displaced",
+                "suggested_shift_slices": fit.displacement.slices,
+                "suggested_mirroring": fit.displacement.mirrored,
+                "present_overlap": fit.present_overlap,
+                "displaced_overlap": fit.displaced_overlap,
+                "outlines_of_the_set": len(fit.moved),
+            },
+            proposals=proposals,
+        )
+
+    def _issue(
+        self,
+        item: AnnotationSet,
+        finding: Finding,
+        case: Case,
+        parameters: CheckParameters,
+        *,
+        score: float,
+        reason: str,
+        evidence: dict[str, object],
+        proposals: tuple[Proposal, ...],
+    ) -> LabelIssue:
+        return build_issue(
+            check=self.name,
+            version=self.version,
+            case=case,
+            parameters=parameters,
+            set_id=item.set_id,
+            finding_id=finding.finding_id,
+            place_mm=centre_of(finding),
+            diameter_mm=finding_diameter_mm(finding=finding),
+            score=score,
+            reason=reason,
+            implicated=(item.set_id,),
+            evidence=evidence,
+            proposals=proposals,
+        )
+
+
+def _lung_distance_mm(case: Case, parameters: CheckParameters) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+    """Return each coarse voxel's distance to the lungs and the steps (slice, row, column); None without lungs."""
+    spacing = case.volume.grid.spacing_mm
+    steps = [max(1, round(_COARSE_STEP_MM / step)) for step in spacing]
+    coarse = case.volume.hounsfield[:: steps[0], :: steps[1], :: steps[2]]
+    sampling = (spacing[0] * steps[0], spacing[1] * steps[1], spacing[2] * steps[2])
+    lungs = lung_region(hounsfield=coarse, spacing_mm=sampling, closing_mm=parameters.lung_closing_mm)
+    if not lungs.any():
+        return None
+    field = np.asarray(ndimage.distance_transform_edt(~lungs, sampling=sampling), dtype=np.float64)
+    return field, np.array(steps, dtype=np.int64)

@@ -1,0 +1,87 @@
+"""Where findings and candidates lie on the case's image, and when two of them are one place."""
+
+from __future__ import annotations
+
+import math
+
+from imaging.agreement.overlap import containment
+from imaging.geometry.affine import to_index
+from imaging.masks.overlap import shared_voxels
+from imaging.masks.place import centre_of, mask_holds, radius_of
+from imaging.types import Candidate, Finding, Grid, Mask, PointMm, Volume
+
+
+def lies_inside(*, grid: Grid, place_mm: PointMm) -> bool:
+    """Say whether a place lies in the image: within half a voxel of a voxel centre on every axis."""
+    index = to_index(grid, place_mm)
+    return all(-0.5 <= value <= size - 0.5 for value, size in zip(index, grid.shape, strict=True))
+
+
+def comparable_mask(*, finding: Finding, volume: Volume) -> Mask | None:
+    """Return the finding's mask if it has voxels, lies on the volume's grid and within it; None otherwise.
+
+    What does not fit the image is for the geometry check to report; no other check may compare it.
+    """
+    return finding.mask if finding.mask is not None and mask_fits(mask=finding.mask, volume=volume) else None
+
+
+def mask_fits(*, mask: Mask, volume: Volume) -> bool:
+    """Say whether a mask has voxels and lies on the volume's grid, within it."""
+    if mask.count == 0 or (mask.grid is not volume.grid and mask.grid.digest != volume.grid.digest):
+        return False
+    ends = (start + size for start, size in zip(mask.origin, mask.voxels.shape, strict=True))
+    return min(mask.origin) >= 0 and all(end <= size for end, size in zip(ends, volume.grid.shape, strict=True))
+
+
+def equivalent_diameter_mm(*, mask: Mask) -> float:
+    """Return the diameter of the ball with the mask's volume, in millimetres."""
+    slices, rows, columns = mask.grid.spacing_mm
+    return math.cbrt(6.0 * mask.count * slices * rows * columns / math.pi)
+
+
+def finding_diameter_mm(*, finding: Finding) -> float | None:
+    """Return a finding's size: of its sphere, or of the ball of its mask's volume; None for a point, which has none."""
+    radius = radius_of(finding)
+    return 2 * radius if radius > 0 else None
+
+
+def share_a_place(*, first: Finding, second: Finding, margin_mm: float) -> bool:
+    """Say whether two findings on one grid may be one thing.
+
+    They are when their outlines share at least a quarter of the smaller one, or their centres are closer than half the
+    larger diameter or ``margin_mm``. Looser than lesion matching: it is asked before a reader is said to be alone.
+    """
+    apart = math.dist(centre_of(first), centre_of(second))
+    if apart < max(margin_mm, radius_of(first), radius_of(second)):
+        return True
+    if first.mask is None or second.mask is None:
+        return False
+    return containment(first=first.mask, second=second.mask) >= 0.25
+
+
+def candidate_is_finding(*, candidate: Candidate, finding: Finding, margin_mm: float) -> bool:
+    """Say whether the model's candidate and a finding on the same grid are one thing.
+
+    They are when one's centre lies in the other's outline, when one outline holds at least half of the other, or when
+    their centres are closer than ``margin_mm``. Where the finding has no outline: closer than half the larger diameter.
+    A candidate that meets a label only at its edge is therefore another thing, which may be missing.
+    """
+    centre = centre_of(finding)
+    apart = math.dist(candidate.centre_mm, centre)
+    outline = candidate.mask if candidate.mask is not None and candidate.mask.count else None
+    if apart < margin_mm or (outline is not None and mask_holds(outline, centre)):
+        return True
+    if finding.mask is None:
+        return apart < max(candidate.diameter_mm / 2, radius_of(finding))
+    if mask_holds(finding.mask, candidate.centre_mm):
+        return True
+    if outline is None:
+        return apart < candidate.diameter_mm / 2
+    return containment(first=outline, second=finding.mask) >= 0.5
+
+
+def candidate_touches_finding(*, candidate: Candidate, finding: Finding) -> bool:
+    """Say whether the outlines of a candidate and a finding on the same grid share a voxel."""
+    if candidate.mask is None or finding.mask is None:
+        return False
+    return shared_voxels(candidate.mask, finding.mask) > 0

@@ -1,0 +1,208 @@
+"""Wrong category: the class of a label contradicts its own size, its readers, or the scale of its ratings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from imaging.checks.base import CheckParameters
+from imaging.checks.context import Mark, build_issue, candidates_of, described, is_nodule, marks_of, read_sets
+from imaging.checks.places import candidate_is_finding, finding_diameter_mm
+from imaging.checks.probability import BROKEN_RULE, beyond_tolerance, majority_would_mark
+from imaging.checks.words import CLOSING, counted
+from imaging.errors import NotApplicable
+from imaging.masks.matching import match_lesions
+from imaging.masks.measure import measure
+from imaging.masks.place import centre_of
+from imaging.types import Action, Case, Category, Finding, LabelIssue, Proposal, Rejection
+
+LIDC_SCALES = {
+    "subtlety": (1, 5),
+    "internalStructure": (1, 4),
+    "calcification": (1, 6),
+    "sphericity": (1, 5),
+    "margin": (1, 5),
+    "lobulation": (1, 5),
+    "spiculation": (1, 5),
+    "texture": (1, 5),
+    "malignancy": (1, 5),
+}
+"""Lowest and highest rating of each LIDC characteristic (Armato 2011)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCategory:
+    """Issues of three kinds (``evidence["kind"]``).
+
+    *size*: the longest axis in a slice, LIDC's 3 mm convention, lies on the other side of the border by more than the
+    measurement error, one in-plane voxel; the model's candidate measures a point mark, which has no size of its own,
+    with one voxel more. Score: the probability that the true axis lies beyond the border, the error taken as two
+    standard deviations. Nothing is said within the error.
+    *rating*: a characteristic outside its scale: a broken rule.
+    *contradiction*: in one lesion some readers say nodule and others non-nodule; the smaller side is the suspect, with
+    the probability that most readers would side with the larger one. An even split accuses the non-nodule side, since
+    overlooking a nodule costs more, with a score of about one half.
+    """
+
+    name: str = "wrong_category"
+    version: str = "1"
+
+    def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
+        """Return the issues. Raises NotApplicable where no reader has marked anything."""
+        sets = read_sets(case=case)
+        marks = [Mark(item.set_id, finding) for item in sets for finding in item.findings]
+        if not marks:
+            raise NotApplicable("no-findings", "no reader has marked anything on this case")
+        issues: list[LabelIssue] = []
+        for mark in marks:
+            issues.extend(self._size(mark, case, parameters))
+            issues.extend(self._ratings(mark, case, parameters))
+        for lesion in match_lesions(sets):
+            issues.extend(self._contradiction(marks_of(lesion=lesion, sets=sets), case, parameters))
+        return tuple(issue for issue in issues if issue.score >= parameters.report_from)
+
+    def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
+        """Return nothing: every label is looked at."""
+        return ()
+
+    def _size(self, mark: Mark, case: Case, parameters: CheckParameters) -> list[LabelIssue]:
+        if not is_nodule(finding=mark.finding):
+            return []
+        measured = _long_axis(mark.finding, case, parameters)
+        if measured is None:
+            return []
+        axis, error, source = measured
+        small = mark.finding.category is Category.NODULE_LT_3MM
+        beyond = axis - parameters.nodule_limit_mm if small else parameters.nodule_limit_mm - axis
+        if beyond <= error:
+            return []
+        right = Category.NODULE_GE_3MM if small else Category.NODULE_LT_3MM
+        return [
+            self._issue(
+                mark,
+                case,
+                parameters,
+                score=beyond_tolerance(deviation=beyond, tolerance=0.0, spread=error / 2),
+                reason=(
+                    f"This label says {mark.finding.category.value}; the longest axis {source} is {axis:.1f} mm, more "
+                    f"than the {error:.1f} mm of measurement error beyond the border of "
+                    f"{parameters.nodule_limit_mm:g} mm. The right class may be {right.value}."
+                ),
+                evidence={
+                    "kind": "size",
+                    "long_axis_mm": axis,
+                    "measurement_error_mm": error,
+                    "measured": source,
+                    "convention": "longest axis in a slice against the 3 mm border of LIDC",
+                },
+                proposals=(Proposal(action=Action.RECATEGORISE, origin=f"longest axis {source}", category=right),),
+            )
+        ]
+
+    def _ratings(self, mark: Mark, case: Case, parameters: CheckParameters) -> list[LabelIssue]:
+        wrong = {
+            name: value
+            for name, value in sorted(mark.finding.characteristics.items())
+            if name in LIDC_SCALES and not LIDC_SCALES[name][0] <= value <= LIDC_SCALES[name][1]
+        }
+        if not wrong:
+            return []
+        listed = "; ".join(
+            f"{name} is {value} on a scale of {LIDC_SCALES[name][0]} to {LIDC_SCALES[name][1]}"
+            for name, value in wrong.items()
+        )
+        return [
+            self._issue(
+                mark,
+                case,
+                parameters,
+                score=BROKEN_RULE,
+                reason=f"This label has a rating outside its scale: {listed}. A rating within the scale was meant.",
+                evidence={"kind": "rating", "out_of_scale": wrong},
+                proposals=(),
+            )
+        ]
+
+    def _contradiction(self, marks: tuple[Mark, ...], case: Case, parameters: CheckParameters) -> list[LabelIssue]:
+        nodule = [mark for mark in marks if is_nodule(finding=mark.finding)]
+        other = [mark for mark in marks if not is_nodule(finding=mark.finding)]
+        if not nodule or not other:
+            return []
+        suspects, right = (nodule, other) if len(nodule) < len(other) else (other, nodule)
+        category = Counter(mark.finding.category for mark in right).most_common(1)[0][0]
+        score = majority_would_mark(marked=len(right), silent=len(suspects), model_probability=None, model_weight=0.0)
+        return [
+            self._issue(
+                mark,
+                case,
+                parameters,
+                score=score,
+                reason=(
+                    f"This label says {mark.finding.category.value}; {counted(number=len(right), noun='other reader')} "
+                    f"of {len(marks)} who marked the place {'says' if len(right) == 1 else 'say'} {category.value}. "
+                    f"One of the two classes may be right for all; it may be {category.value}."
+                ),
+                evidence={
+                    "kind": "contradiction",
+                    "categories": {entry.set_id: entry.finding.category.value for entry in marks},
+                    "ambiguous": len(nodule) == len(other),
+                },
+                proposals=(
+                    Proposal(action=Action.RECATEGORISE, origin="class of the other readers", category=category),
+                ),
+            )
+            for mark in suspects
+        ]
+
+    def _issue(
+        self,
+        mark: Mark,
+        case: Case,
+        parameters: CheckParameters,
+        *,
+        score: float,
+        reason: str,
+        evidence: dict[str, object],
+        proposals: tuple[Proposal, ...],
+    ) -> LabelIssue:
+        centre = centre_of(mark.finding)
+        where = described(case=case, place_mm=centre, parameters=parameters)
+        return build_issue(
+            check=self.name,
+            version=self.version,
+            case=case,
+            parameters=parameters,
+            set_id=mark.set_id,
+            finding_id=mark.finding.finding_id,
+            place_mm=centre,
+            diameter_mm=finding_diameter_mm(finding=mark.finding),
+            score=score,
+            reason=f"{reason} The place is {where}. {CLOSING}",
+            implicated=(mark.set_id,),
+            evidence=evidence,
+            proposals=proposals,
+        )
+
+
+def _long_axis(finding: Finding, case: Case, parameters: CheckParameters) -> tuple[float, float, str] | None:
+    """Return the longest in-plane axis, its measurement error (both mm) and what it was measured on."""
+    voxel = max(case.volume.grid.spacing_mm[1:])
+    if finding.mask is not None:
+        return measure(finding.mask).long_axis_mm, voxel, "of its own outline"
+    if finding.sphere is not None:
+        return finding.sphere.diameter_mm, voxel, "of its own sphere"
+    if case.prediction is None:
+        return None
+    here = [
+        candidate
+        for candidate in candidates_of(case=case)
+        if candidate.probability >= case.prediction.threshold
+        and candidate.mask is not None
+        and candidate_is_finding(candidate=candidate, finding=finding, margin_mm=parameters.match_margin_mm)
+    ]
+    if not here:
+        return None
+    best = max(here, key=lambda candidate: candidate.probability)
+    if best.mask is None or finding.category is not Category.NODULE_LT_3MM:
+        return None
+    return measure(best.mask).long_axis_mm, 2 * voxel, "of the model's outline here"
