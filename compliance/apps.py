@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ComplianceConfig(AppConfig):
     name = "compliance"
     verbose_name = "The record"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Importable only once all models are: they walk every installed model.
+        from compliance import checks  # noqa: F401  # registers the system checks
+        from compliance.receivers import after_migrate
+
+        post_migrate.connect(after_migrate, sender=self, dispatch_uid="compliance.after_migrate")
