@@ -88,13 +88,13 @@ class Job:
         self._processes.start_portal()
 
     def _ingest(self) -> None:
-        studies = self._studies
+        studies, annotations = self._studies, self._annotations
         if studies is None:
             _say("Making synthetic chest CTs with known label errors")
-            studies = self._demo.home / "cohort"
-            self._truth = cohort.make(studies, seed=SEED)
+            self._truth = cohort.make(self._demo.home / "cohort", seed=SEED)
+            studies, annotations = self._truth.studies, self._truth.annotations
         _say("Reading the studies and their labels")
-        for path in (studies, self._annotations):
+        for path in (studies, annotations):
             if path is not None:
                 call_command("ingest", str(path), project=PROJECT_KEY, workers_only=True)
 
