@@ -15,7 +15,7 @@ WORKING_STEP_MM = 2.5
 
 
 def lung_region(
-    *, hounsfield: NDArray[np.generic], spacing_mm: tuple[float, float, float], closing_mm: float
+    *, hounsfield: NDArray[np.integer | np.floating], spacing_mm: tuple[float, float, float], closing_mm: float
 ) -> NDArray[np.bool_]:
     """Return the lungs with everything inside them, (slices, rows, columns) bool, on the grid of ``hounsfield``.
 
@@ -37,7 +37,7 @@ def lung_region(
     return np.ascontiguousarray(full[tuple(slice(size) for size in hounsfield.shape)])
 
 
-def _inside_body(coarse: NDArray[np.generic]) -> NDArray[np.bool_]:
+def _inside_body(coarse: NDArray[np.integer | np.floating]) -> NDArray[np.bool_]:
     """The body with its cavities. A table touches the body at most thinly, so an erosion parts them."""
     labels, count = ndimage.label(ndimage.binary_erosion(coarse > BODY_ABOVE_HU, iterations=1))
     if count == 0:

@@ -28,9 +28,9 @@ class NetworkShape:
 
 
 def build_network(shape: NetworkShape) -> torch.nn.Module:
-    """Return an untrained network: (batch, 1, d, h, w) window-scaled HU to (batch, 2, d, h, w) logits (mask, centre)."""
+    """Return an untrained network: (batch, 1, d, h, w) scaled HU to (batch, 2, d, h, w) logits (mask, centre)."""
     import torch
-    from monai.networks.nets import UNet
+    from monai.networks.nets.unet import UNet
 
     body = UNet(
         spatial_dims=3,
@@ -42,8 +42,10 @@ def build_network(shape: NetworkShape) -> torch.nn.Module:
         norm="BATCH",
     )
     # Two linear heads over shared features: a single normalised output channel would cap the logits.
-    heads = torch.nn.Sequential(torch.nn.PReLU(), torch.nn.Conv3d(shape.features, 2, kernel_size=1))
-    torch.nn.init.constant_(heads[1].bias, -3.0)
+    last = torch.nn.Conv3d(shape.features, 2, kernel_size=1)
+    if last.bias is not None:
+        torch.nn.init.constant_(last.bias, -3.0)
+    heads = torch.nn.Sequential(torch.nn.PReLU(), last)
     network: torch.nn.Module = torch.nn.Sequential(body, heads)
     return network
 

@@ -37,7 +37,7 @@ class WorkingVolume:
 
 def resample_box(
     *,
-    hounsfield: NDArray[np.generic],
+    hounsfield: NDArray[np.integer | np.floating],
     spacing_mm: tuple[float, float, float],
     low: Index,
     high: Index,

@@ -25,12 +25,11 @@ BONE_HU = 320.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Anatomy:
-    """``hounsfield``: (slices, rows, columns) float32; ``lungs`` includes the vessels in them; ``tubes`` are vessels."""
+    """``hounsfield``: (slices, rows, columns) float32; ``lungs`` includes the vessels in them."""
 
     hounsfield: Field
     lungs: NDArray[np.bool_]
     vessels: NDArray[np.bool_]
-    tubes: Tubes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def thorax(*, generator: np.random.Generator, grid: AxialGrid) -> Anatomy:
     walls = Tubes(airways.start, airways.end, airways.radius_start * 1.25 + 0.5, airways.radius_end * 1.25 + 0.5)
     hounsfield += render_tubes(tubes=walls, grid=grid) * lung * 0.8 * (WALL_HU - hounsfield)
     hounsfield += render_tubes(tubes=airways, grid=grid) * (AIR_HU - hounsfield)
-    return Anatomy(hounsfield.astype(np.float32), lungs, (vessel > 0.4) & lungs, tubes)
+    return Anatomy(hounsfield.astype(np.float32), lungs, (vessel > 0.4) & lungs)
 
 
 def smooth_field(*, generator: np.random.Generator, shape: tuple[int, int, int], cells: int) -> Field:
@@ -172,9 +171,9 @@ def _skeleton(generator: np.random.Generator, build: _Build) -> Tubes:
             starts.extend(path[:-1])
             ends.extend(path[1:])
             radii.extend([float(generator.uniform(3.5, 5.0))] * (len(path) - 1))
-    for z in np.arange(-160.0, 161.0, 24.0):
-        starts.append(np.array([0.0, build.lung_y * 0.85, z]))
-        ends.append(np.array([0.0, build.lung_y * 0.85, z + 19.0]))
+    for height in range(-160, 161, 24):
+        starts.append(np.array([0.0, build.lung_y * 0.85, float(height)]))
+        ends.append(np.array([0.0, build.lung_y * 0.85, height + 19.0]))
         radii.append(min(15.0, build.lung_y * 0.2))
     radius = np.array(radii)
     return Tubes(np.array(starts), np.array(ends), radius, radius)
@@ -198,8 +197,8 @@ def _trees(
 ) -> tuple[Tubes, Tubes]:
     """Return (vessels, airways) of both lungs, airways with trachea."""
     eroded = ndimage.binary_erosion(lungs[::2, ::2, ::2], iterations=1)
-    inside = np.argwhere(eroded) * 2.0
-    places = grid.to_mm(inside if len(inside) >= 16 else np.argwhere(lungs).astype(float))
+    inside = np.argwhere(eroded).astype(np.float64) * 2.0
+    places = grid.to_mm(inside if len(inside) >= 16 else np.argwhere(lungs).astype(np.float64))
     cell = 8.0 * float(np.prod(grid.spacing_mm)) if len(inside) >= 16 else float(np.prod(grid.spacing_mm))
     vessels: list[Tubes] = []
     airways: list[Tubes] = []

@@ -141,7 +141,9 @@ def _draw_nodules(
     taken: list[tuple[tuple[float, float, float], float]] = []
     drawn: list[tuple[NoduleShape, Site]] = []
     for _ in range(count):
-        diameter = float(np.exp(generator.uniform(np.log(SMALLEST_MM), np.log(LARGEST_MM))))
+        # Log-uniform bent towards small ones: the median is about 7 mm.
+        share = float(generator.random()) ** 1.4
+        diameter = float(SMALLEST_MM * (LARGEST_MM / SMALLEST_MM) ** share)
         attenuation = Attenuation(generator.choice(["solid", "part-solid", "ground-glass"], p=[0.65, 0.15, 0.2]))
         if diameter < 6.0:
             attenuation = Attenuation.SOLID if generator.random() < 0.8 else Attenuation.GROUND_GLASS
@@ -225,7 +227,7 @@ def _scan(
         wider = ndimage.gaussian_filter(noise, [0.0, 1.5 * grain, 1.5 * grain], mode="wrap", truncate=2.5)
         noise -= 0.7 * wider
     scanned += noise * (amount / float(noise[:: max(1, grid.shape[0] // 8)].std()))
-    return np.clip(np.rint(scanned), -1024, 3071).astype(np.int16)
+    return np.asarray(np.clip(np.rint(scanned), -1024, 3071), dtype=np.int16)
 
 
 def _volume(scanned: NDArray[np.int16], grid: Grid, seed: int, thickness_mm: float) -> Volume:

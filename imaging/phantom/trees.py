@@ -44,11 +44,11 @@ class AxialGrid:
 
     def to_index(self, places_mm: Floats) -> Floats:
         """(n, 3) mm (x, y, z) to (n, 3) fractional (slice, row, column)."""
-        return (places_mm - np.array(self.origin_mm))[:, ::-1] / np.array(self.spacing_mm)
+        return np.asarray((places_mm - np.array(self.origin_mm))[:, ::-1] / np.array(self.spacing_mm))
 
     def to_mm(self, indices: Floats) -> Floats:
         """(n, 3) fractional (slice, row, column) to (n, 3) mm (x, y, z)."""
-        return (indices * np.array(self.spacing_mm))[:, ::-1] + np.array(self.origin_mm)
+        return np.asarray((indices * np.array(self.spacing_mm))[:, ::-1] + np.array(self.origin_mm))
 
 
 def grow_tree(

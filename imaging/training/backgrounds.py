@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from imaging.geometry.regions import lung_region
-from imaging.inference.sampling import Field, WorkingVolume, resample_box
+from imaging.inference.sampling import WorkingVolume, resample_box
 
 WORKING_MM = 1.25
 MARGIN_MM = 25.0
@@ -147,7 +147,8 @@ def _ground(source: Source, files: list[tuple[str, bytes]]) -> Ground:
         key=lambda dataset: float(dataset.ImagePositionPatient[2]),
     )
     heights = np.array([float(dataset.ImagePositionPatient[2]) for dataset in slices])
-    spacing = (float(np.median(np.diff(heights))), *(float(step) for step in slices[0].PixelSpacing))
+    between_rows, between_columns = (float(step) for step in slices[0].PixelSpacing)
+    spacing = (float(np.median(np.diff(heights))), between_rows, between_columns)
     count = int(np.count_nonzero(heights - heights[0] < source.usable_mm))
     hounsfield = np.stack(
         [
@@ -174,7 +175,7 @@ def _ground(source: Source, files: list[tuple[str, bytes]]) -> Ground:
     )
 
 
-def _contour_boxes(datasets: list[pydicom.Dataset]) -> Iterator[NDArray[np.float64]]:
+def _contour_boxes(datasets: Sequence[pydicom.Dataset]) -> Iterator[NDArray[np.float64]]:
     """Boxes 8 mm wider than each tumour or lymph node that an RTSTRUCT outlines."""
     for dataset in datasets:
         if dataset.Modality != "RTSTRUCT":
@@ -187,6 +188,3 @@ def _contour_boxes(datasets: list[pydicom.Dataset]) -> Iterator[NDArray[np.float
                 [np.array(contour.ContourData, dtype=np.float64).reshape(-1, 3) for contour in item.ContourSequence]
             )
             yield np.stack([points.min(axis=0) - 8.0, points.max(axis=0) + 8.0])
-
-
-__all__ = ["SOURCES", "WORKING_MM", "Field", "Ground", "Source", "load_grounds", "make_ground", "working_box"]

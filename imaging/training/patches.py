@@ -25,7 +25,7 @@ Field = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patch:
-    """All (64, 64, 64): ``image`` window-scaled; ``mask`` 0 or 1; ``heat`` in [0, 1], 1 at centres; ``weight`` 0 or 1."""
+    """All (64, 64, 64): ``image`` window-scaled; ``mask`` 0 or 1; ``heat`` 0 to 1, 1 at centres; ``weight`` 0 or 1."""
 
     image: Field
     mask: Field

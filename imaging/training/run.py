@@ -100,7 +100,8 @@ def train(plan: Plan) -> Path:
     """Train and return the path of the last checkpoint."""
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
-    network = build_network(SHAPE).to(memory_format=torch.channels_last_3d)
+    network = build_network(SHAPE)
+    torch.nn.utils.convert_conv3d_weight_memory_format(network, torch.channels_last_3d)
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=1e-4)
     checkpoint = plan.output / "checkpoint.pt"
@@ -154,7 +155,7 @@ def _step(
     loss = mask_loss(logits=logits[:, 0], mask=mask, weight=weight)
     loss = loss + 0.5 * centre_loss(logits=logits[:, 1], heat=heat, weight=weight)
     optimiser.zero_grad()
-    loss.backward()
+    torch.autograd.backward([loss])
     torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     optimiser.step()
     return float(loss.detach())
