@@ -38,7 +38,7 @@ def test_the_affine_repeats_the_equation_of_the_standard() -> None:
     # PS3.3 C.7.6.2.1-1: P = S + X * column spacing * column index + Y * row spacing * row index.
     expected = position + np.array(orientation[:3]) * 0.8 * column + np.array(orientation[3:]) * 0.5 * row
     assert np.allclose((matrix @ [0, row, column, 1])[:3], expected)
-    assert np.allclose((matrix @ [2, row, column, 1])[:3], expected + [0.0, 0.0, 2.5])
+    assert np.allclose((matrix @ [2, row, column, 1])[:3], expected + np.array([0.0, 0.0, 2.5]))
 
 
 def test_pixel_spacing_is_between_rows_then_between_columns() -> None:
