@@ -9,7 +9,7 @@ from imaging.checks.base import CheckParameters
 from imaging.inference.bundle import load_bundle
 from imaging.inference.predict import predict
 from imaging.masks.place import centre_of
-from imaging.pipeline import analyse
+from imaging.pipeline import AnalysisParameters, analyse
 from imaging.types import Case, Rejection
 from qaservice.analysis.models import AnalysisRun, RunState, SeriesResult
 from qaservice.analysis.results import store_result
@@ -88,7 +88,7 @@ def analyse_series(context: JobContext) -> None:
         checkpoint_dir=settings.DERIVED_DIR / "tiles",
         threads=settings.INFERENCE_THREADS,
     )
-    parameters = CheckParameters(**run.parameters)
+    parameters = AnalysisParameters(checks=CheckParameters(**run.parameters))
     case = Case(
         volume=volume,
         annotation_sets=sets,

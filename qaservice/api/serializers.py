@@ -187,6 +187,15 @@ class OverlaySerializer(serializers.Serializer[object]):
     radius_mm = serializers.FloatField(allow_null=True)
 
 
+class ReferenceFindingSerializer(serializers.Serializer[object]):
+    finding = serializers.UUIDField()
+    revision = serializers.IntegerField()
+    category = serializers.CharField()
+    centre_mm = serializers.ListField(child=serializers.FloatField(), help_text="LPS millimetres")
+    diameter_mm = serializers.FloatField(allow_null=True)
+    origin = serializers.CharField()
+
+
 class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
     guideline = serializers.IntegerField(source="guideline.number")
     manifest_sha256 = serializers.CharField(source="manifest_id")

@@ -16,7 +16,7 @@ from qaservice.api import serializers
 from qaservice.api.base import ApiView
 from qaservice.api.overlays import revision_overlay
 from qaservice.common.errors import InvalidInput, NotFound
-from qaservice.labels.selectors import current_revisions, reader_sets
+from qaservice.labels.selectors import current_revisions, reader_sets, reference_findings
 from qaservice.projects.selectors import require
 from qaservice.studies.models import Ingest, Series
 from qaservice.studies.selectors import grid_of, items_of, series_view, slice_hounsfield
@@ -112,6 +112,26 @@ class SeriesOverlaysView(ApiView):
             for revision in current_revisions(set_id=str(row.pk))
         ]
         return Response(serializers.OverlaySerializer(overlays, many=True).data)
+
+
+class SeriesReferenceView(ApiView):
+    """What the reference standard of a series holds now, and where each finding comes from."""
+
+    @extend_schema(responses=serializers.ReferenceFindingSerializer(many=True))
+    def get(self, request: Request, series_id: uuid.UUID) -> Response:
+        series = _series(self, request, series_id, "inspect")
+        rows = [
+            {
+                "finding": revision.finding_id,
+                "revision": revision.number,
+                "category": revision.category,
+                "centre_mm": [revision.x_mm, revision.y_mm, revision.z_mm],
+                "diameter_mm": revision.diameter_mm,
+                "origin": revision.origin,
+            }
+            for revision in reference_findings(series)
+        ]
+        return Response(serializers.ReferenceFindingSerializer(rows, many=True).data)
 
 
 def _ingest(view: ApiView, request: Request, ingest_id: uuid.UUID) -> Ingest:

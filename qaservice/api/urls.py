@@ -19,6 +19,7 @@ urlpatterns = [
     path("series/<uuid:series_id>/", study_views.SeriesView.as_view(), name="series"),
     path("series/<uuid:series_id>/slices/<int:index>/", study_views.SliceView.as_view(), name="slice"),
     path("series/<uuid:series_id>/overlays/", study_views.SeriesOverlaysView.as_view(), name="series-overlays"),
+    path("series/<uuid:series_id>/reference/", study_views.SeriesReferenceView.as_view(), name="series-reference"),
     path("projects/<slug:key>/runs/", analysis_views.RunsView.as_view(), name="runs"),
     path("runs/<uuid:run_id>/", analysis_views.RunView.as_view(), name="run"),
     path("runs/<uuid:run_id>/cancel/", analysis_views.CancelRunView.as_view(), name="run-cancel"),

@@ -92,7 +92,7 @@ def sqlite(path: Path) -> dict[str, Any]:
 
 
 def secret_key(name: str, *, key_file: Path, embedded: bool) -> str:
-    """Return the signing key: from the environment, or made at first start and kept beside the data (mode 0600)."""
+    """Return the signing key: from the environment, or made at first start, kept beside the data (mode 0600)."""
     key = os.environ.get(name, "").strip()
     if key:
         return key
