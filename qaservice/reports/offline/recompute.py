@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Compute the figures of a validation report again, offline: python -I recompute.py KIT.zip
+
+This one file needs Python 3.9 or later and nothing else, and shares no code with the service that made the kit. Run
+verify.py first: it shows that the records are those that the ledger names. This program then counts the records and
+compares what it finds with facts.json, which holds the figures that report.pdf prints.
+
+What it does, and how to do the same by hand:
+
+1. facts.json names a ledger size and a head. The event with the index one below that size must carry that head.
+2. Of every flag it takes the newest revision that an event below that size wrote.
+3. For each check it counts the flags raised, those settled (N), and those settled as "label-wrong" (n).
+4. From n and N it computes the two-sided 95 % interval: Wilson's score interval without continuity correction, or
+   Clopper and Pearson's exact one where n is 0 or N.
+5. It pairs every reader's blind and final verdict on one round of a flag, and counts the pairs that differ.
+
+Exit status: 0 all figures agree, 1 one does not, 2 wrong usage or a kit that cannot be read.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from collections.abc import Iterator
+from decimal import ROUND_HALF_EVEN, Decimal
+from statistics import NormalDist
+from typing import Any
+
+CONFIDENCE = 0.95
+FLAGS, VERDICTS, CORRECTIONS = "analysis_flag", "review_verdict", "review_correction"
+
+
+def wilson(n: int, total: int) -> tuple[float, float]:
+    """Return Wilson's score interval (1927)."""
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+    share, square = n / total, z * z
+    centre = (share + square / (2 * total)) / (1 + square / total)
+    half = z * (share * (1 - share) / total + square / (4 * total * total)) ** 0.5 / (1 + square / total)
+    return centre - half, centre + half
+
+
+def exact_at_the_end(n: int, total: int) -> tuple[float, float]:
+    """Return Clopper and Pearson's interval (1934) for n = 0 or n = N, where it has a closed form."""
+    tail = ((1 - CONFIDENCE) / 2) ** (1 / total)
+    return (0.0, 1 - tail) if n == 0 else (tail, 1.0)
+
+
+def interval(n: int, total: int) -> tuple[str | None, str | None]:
+    """Return the limits with four decimals as facts.json holds them, (None, None) where nothing was settled."""
+    if total == 0:
+        return None, None
+    lower, upper = exact_at_the_end(n, total) if n in (0, total) else wilson(n, total)
+    return rounded(lower), rounded(upper)
+
+
+def rounded(value: float) -> str:
+    return format(Decimal(repr(value)).quantize(Decimal("0.0001"), rounding=ROUND_HALF_EVEN), "f")
+
+
+def lines(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
+    with archive.open(name) as stream:
+        for line in stream:
+            yield json.loads(line)
+
+
+class Records:
+    """What stood in the records when the report was made."""
+
+    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
+        self.flags: dict[str, dict[str, Any]] = {}
+        self.verdicts: list[dict[str, Any]] = []
+        self.corrections = 0
+        self.link = "0" * 64
+        early: set[str] = set()
+        for entry in lines(archive, "events.jsonl"):
+            if entry["index"] == size - 1:
+                self.link = entry["link_hash"]
+            if entry["index"] < size and entry.get("event"):
+                early.add(entry["event"]["id"])
+        for record in lines(archive, "records.jsonl"):
+            values = record["values"]
+            if values["event_id"] not in early:
+                continue
+            if record["table"] == FLAGS:
+                known = self.flags.get(record["id"])
+                if known is None or known["revision"] < values["revision"]:
+                    self.flags[record["id"]] = values
+            elif record["table"] == VERDICTS:
+                self.verdicts.append(values)
+            elif record["table"] == CORRECTIONS:
+                self.corrections += 1
+
+    def of_check(self, check: str) -> tuple[int, int, int]:
+        """Return how many flags of a check were raised, are settled, and are settled as label wrong."""
+        states = [(one["state"], one["outcome"]) for one in self.flags.values() if one["check_name"] == check]
+        settled = [outcome for state, outcome in states if state == "settled"]
+        return len(states), len(settled), settled.count("label-wrong")
+
+    def verdict_pairs(self) -> tuple[int, int]:
+        """Return how many pairs of blind and final verdicts there are, and how many of them differ."""
+        decisions: dict[tuple[str, int, str], dict[str, str]] = {}
+        for one in self.verdicts:
+            decisions.setdefault((one["flag_id"], one["round"], one["reader_id"]), {})[one["phase"]] = one["decision"]
+        pairs = [pair for pair in decisions.values() if {"blind", "final"} <= set(pair)]
+        return len(pairs), sum(pair["blind"] != pair["final"] for pair in pairs)
+
+
+def compare(facts: dict[str, Any], records: Records) -> list[tuple[str, str, str]]:
+    """Return every figure as (what, in the report, found again)."""
+    rows = [("head of the ledger", facts["ledger_head"], records.link)]
+    for row in facts["label_errors"]:
+        raised, settled, wrong = records.of_check(row["check"])
+        lower, upper = interval(wrong, settled)
+        printed = f"{row['wrong']}/{row['settled']} of {row['raised']} raised, {row['lower']} to {row['upper']}"
+        rows.append((row["kind"], printed, f"{wrong}/{settled} of {raised} raised, {lower} to {upper}"))
+    known = {row["check"] for row in facts["label_errors"]}
+    strays = sorted({one["check_name"] for one in records.flags.values()} - known)
+    rows.append(("checks without a row", "none", ", ".join(strays) or "none"))
+    total, changed = records.verdict_pairs()
+    pairs = facts["verdict_pairs"]
+    rows.append(("verdicts changed after the reveal", f"{pairs['changed']}/{pairs['total']}", f"{changed}/{total}"))
+    rows.append(("verdicts", str(facts["totals"]["verdicts"]), str(len(records.verdicts))))
+    rows.append(("corrections", str(facts["totals"]["corrections"]), str(records.corrections)))
+    return rows
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -I recompute.py KIT.zip\n")
+        return 2
+    try:
+        with zipfile.ZipFile(arguments[0]) as archive:
+            facts = json.loads(archive.read("facts.json"))
+            rows = compare(facts, Records(archive, facts["ledger_size"]))
+    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        sys.stderr.write(f"the kit cannot be read: {error!r}\n")
+        return 2
+    for what, printed, found in rows:
+        same = "agrees" if printed == found else "DIFFERS"
+        sys.stdout.write(f"{same:8} {what}: {printed}" + ("\n" if printed == found else f"; found again: {found}\n"))
+    wrong = sum(printed != found for _, printed, found in rows)
+    sys.stdout.write(f"FAILED: {wrong} figures differ\n" if wrong else f"OK: all {len(rows)} figures agree\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

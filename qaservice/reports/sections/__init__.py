@@ -1,0 +1,1 @@
+"""The sections of the validation report: each turns evidence into document classes, in words and figures."""
