@@ -76,6 +76,16 @@ def drain(*, project_key: str, on_progress: Callable[[ProjectProgress], None]) -
     report()
 
 
+def wait_for_workers(*, project_key: str, on_progress: Callable[[ProjectProgress], None]) -> None:
+    """Watch a project's work, doing none of it here, until nothing is queued or running."""
+    while True:
+        progress = selectors.progress_of(project_key)
+        on_progress(progress)
+        if progress.open == 0:
+            return
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
 def _execute(context: JobContext, lease: Lease) -> tuple[str, str]:
     job = context.job
     try:

@@ -41,6 +41,14 @@ class ProjectProgress:
         return self.queued + self.active + self.done + self.failed + self.cancelled
 
     @property
+    def note(self) -> str:
+        """What the first running job says that it is doing, with its counts; empty where none is running."""
+        if not self.running:
+            return ""
+        first = self.running[0]
+        return f"{first.note} ({first.done}/{first.total})" if first.total else first.note
+
+    @property
     def open(self) -> int:
         """Jobs that are not yet at an end."""
         return self.queued + self.active

@@ -37,6 +37,7 @@ class Ingest(VersionedModel):
     source_name = models.CharField(max_length=200, help_text="name of the folder or file, without its path")
     source_path = models.CharField(max_length=1000, blank=True, help_text="where the worker reads it; empty when done")
     state = models.CharField(max_length=16, choices=IngestState.choices, default=IngestState.RECEIVED)
+    simulated = models.BooleanField(default=False, help_text="its labels were made by simulated readers")
     summary = models.JSONField(default=dict, help_text="number of files by outcome")
     failure = models.CharField(max_length=500, blank=True)
 

@@ -77,6 +77,18 @@ def slice_hounsfield(series: Series, index: int) -> NDArray[np.int16]:
     return np.array(_hounsfield(series)[index], dtype=np.int16)
 
 
+def image_number_at(*, series: Series, slice_index: int) -> int:
+    """Return the number by which people call a slice: its Instance Number, or its place from 1 where it has none.
+
+    Raises NotFound where there is no such slice, Conflict ``series-refused``.
+    """
+    numbers = _stored_grid(series)["instance_numbers"]
+    if not 0 <= slice_index < len(numbers):
+        raise NotFound(f"there is no slice {slice_index}; this series has slices 0 to {len(numbers) - 1}")
+    number = numbers[slice_index]
+    return slice_index + 1 if number is None else int(number)
+
+
 def series_view(series: Series) -> dict[str, object]:
     """Return what a viewer needs of a series besides its pixels, JSON-able.
 

@@ -11,7 +11,7 @@ from django.db.models import Count
 
 from compliance.recording import SYSTEM, Actor, change, current_change
 from imaging.readers.sniff import HEAD_BYTES, kind_of
-from qaservice.common.errors import InvalidInput
+from qaservice.common.errors import InvalidInput, NotPermitted
 from qaservice.common.transitions import step
 from qaservice.jobs.services import enqueue
 from qaservice.projects.models import Project
@@ -37,14 +37,32 @@ _STEP_OF_STATE = {
 }
 
 
-def announce_ingest(*, project: Project, source_path: Path, source_name: str, actor: Actor, reason: str) -> Ingest:
+def announce_ingest(
+    *,
+    project: Project,
+    source_path: Path,
+    source_name: str,
+    actor: Actor,
+    reason: str,
+    simulated: bool = False,
+) -> Ingest:
     """Take note of a delivery that lies at ``source_path`` and queue the reading of it; return its row.
 
+    ``simulated``: the labels in it were made by simulated readers, and are marked so wherever they appear.
+
     Raises InvalidInput, and records nothing, if there is nothing there that could be read: see ``sources.open_source``
-    for the codes, and ``nothing-recognised`` where no file is DICOM or a known kind of annotation file.
+    for the codes, and ``nothing-recognised`` where no file is DICOM or a known kind of annotation file. Raises
+    NotPermitted for simulated readers' labels in a regulated project.
     """
+    if simulated and project.regulated:
+        raise NotPermitted("labels of simulated readers are refused in a regulated project", code="simulated-refused")
     require_something_readable(source_path)
-    ingest = Ingest(project=project, source_name=source_name[-200:], source_path=str(source_path.resolve()))
+    ingest = Ingest(
+        project=project,
+        source_name=source_name[-200:],
+        source_path=str(source_path.resolve()),
+        simulated=simulated,
+    )
     if len(ingest.source_path) > 1000:
         raise InvalidInput("the path is longer than 1000 characters", code="path-too-long")
     with change(
@@ -214,7 +232,10 @@ def record_items(*, ingest: Ingest, files: Sequence[Judged]) -> None:
 def store_annotation_instance(
     *, project: Project, blob: BlobItem, study: Study, series_uid: str, uids: tuple[str, str], modality: str
 ) -> Instance:
-    """Keep a DICOM annotation object as the instance it is, inside the running change. ``uids``: SOP instance, class."""
+    """Keep a DICOM annotation object as the instance it is, inside the running change.
+
+    ``uids`` are its SOP Instance UID and its SOP Class UID.
+    """
     store_blobs(items=[blob])
     instance = Instance(
         project=project,

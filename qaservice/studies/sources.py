@@ -23,7 +23,7 @@ _TAR_DAMAGED = "the tar archive is cut off or damaged, or is no tar archive insi
 
 @dataclass(frozen=True, slots=True)
 class SourceLimits:
-    """How much one delivery may hold. ``ratio`` bounds unpacked to packed size from ``ratio_from_bytes`` unpacked on."""
+    """How much one delivery may hold. ``ratio`` bounds unpacked to packed size, from ``ratio_from_bytes`` on."""
 
     files: int
     file_bytes: int

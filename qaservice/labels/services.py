@@ -1,0 +1,170 @@
+"""Labels arrive, readers are identified, and guidelines, corrections and dataset versions are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compliance.recording import Actor, change
+from imaging.types import AnnotationImport, Rejection
+from imaging.types import AnnotationSet as ImagingSet
+from qaservice.accounts.models import User
+from qaservice.common.errors import Conflict, NotPermitted
+from qaservice.common.transitions import amend
+from qaservice.labels.models import AnnotationSet, ReaderIdentity, SetKind
+from qaservice.labels.recording import NewFinding, add_findings
+from qaservice.labels.reference import correct_reference
+from qaservice.labels.shapes import shape_of_finding, store_shape
+from qaservice.labels.versions import fix_dataset_version, publish_guideline
+from qaservice.projects.models import Project
+from qaservice.storage.services import BlobItem, store_blobs
+from qaservice.studies.models import Series
+
+__all__ = [
+    "correct_reference",
+    "fix_dataset_version",
+    "identify_reader",
+    "import_annotations",
+    "publish_guideline",
+]
+
+REFUSED_LABEL = "refused source"
+
+
+def import_annotations(
+    *,
+    series: Series,
+    annotation_import: AnnotationImport,
+    source: BlobItem,
+    simulated: bool,
+    actor: Actor,
+    reason: str,
+) -> list[AnnotationSet]:
+    """Write what one annotation file gave on one series, with the bytes it came in, in one change.
+
+    A set that was read without findings becomes a row without findings. A file of which nothing could be taken
+    becomes one row with ``read`` False that holds the reasons, so that the refusal itself can be looked into.
+    Returns the rows; those of an earlier import of the same bytes where there was one.
+    Raises NotPermitted for simulated labels in a regulated project.
+    """
+    if simulated and series.project.regulated:
+        raise NotPermitted("labels of simulated readers are refused in a regulated project", code="simulated-refused")
+    known = list(AnnotationSet.objects.filter(series=series, source_id=source.sha256).order_by("reader_label"))
+    if known:
+        return known
+    # Measuring and writing masks to disk comes first: no file or CPU work inside the transaction.
+    prepared = {one.set_id: _prepare(one, annotation_import.source_format) for one in annotation_import.annotation_sets}
+    row_of_source = {
+        finding.finding_id: str(new.id)
+        for one in annotation_import.annotation_sets
+        for finding, new in zip(one.findings, prepared[one.set_id], strict=True)
+    }
+    shares = _shares(annotation_import)
+    with change(
+        "annotations.imported",
+        actor=actor,
+        reason=reason,
+        subject=("series", str(series.pk)),
+        project_key=series.project.key,
+        payload={
+            "source_sha256": source.sha256,
+            "source_format": annotation_import.source_format,
+            "sets": len(annotation_import.annotation_sets),
+            "findings": len(row_of_source),
+            "rejections": [rejection.code for rejection in annotation_import.rejections],
+        },
+    ):
+        store_blobs(items=[source])
+        rows: list[AnnotationSet] = []
+        for one in annotation_import.annotation_sets:
+            row = AnnotationSet(
+                project=series.project,
+                series=series,
+                kind=one.kind.value,
+                reader_label=one.reader_label[:200],
+                simulated=simulated,
+                read=one.read,
+                source_format=annotation_import.source_format,
+                source_id=source.sha256,
+                rejections=[_rejection(item, row_of_source) for item in shares[one.set_id]],
+            )
+            row.save()
+            add_findings(annotation_set=row, findings=prepared[one.set_id])
+            rows.append(row)
+        if not rows:
+            rows.append(_refused(series, annotation_import, source, simulated))
+    return rows
+
+
+def identify_reader(*, project: Project, reader_label: str, user: User, actor: Actor, reason: str) -> ReaderIdentity:
+    """Say which account a reader named in a source is, so that nobody judges their own label (REQ-16).
+
+    Raises Conflict ``no-such-reader`` where no annotation set of the project names that reader.
+    """
+    if not AnnotationSet.objects.filter(project=project, reader_label=reader_label).exists():
+        raise Conflict("no annotation set of this project names that reader", code="no-such-reader")
+    known = ReaderIdentity.objects.filter(project=project, reader_label=reader_label).first()
+    if known is not None and known.user_id == user.pk:
+        return known
+    with change(
+        "reader.identified",
+        actor=actor,
+        reason=reason,
+        subject=("user", str(user.pk)),
+        project_key=project.key,
+        payload={"reader_label": reader_label},
+    ):
+        if known is not None:
+            return amend(known, expected_revision=known.revision, changes={"user_id": user.pk})
+        identity = ReaderIdentity(project=project, reader_label=reader_label, user=user)
+        identity.save()
+    return identity
+
+
+def _prepare(annotation_set: ImagingSet, source_format: str) -> list[NewFinding]:
+    return [
+        NewFinding(
+            category=finding.category.value,
+            shape=store_shape(shape_of_finding(finding)),
+            origin=f"{annotation_set.reader_label} ({source_format})",
+            source_label=finding.source_label,
+            characteristics=finding.characteristics,
+        )
+        for finding in annotation_set.findings
+    ]
+
+
+def _shares(annotation_import: AnnotationImport) -> dict[str, list[Rejection]]:
+    """Give each rejection to the set whose finding it names; what concerns the whole file goes to the first set."""
+    set_ids = [one.set_id for one in annotation_import.annotation_sets]
+    shares: dict[str, list[Rejection]] = {set_id: [] for set_id in set_ids}
+    for rejection in annotation_import.rejections:
+        named = next(
+            (set_id for set_id in set_ids if any(part.startswith(f"{set_id}/") for part in rejection.subjects)), None
+        )
+        if named is not None:
+            shares[named].append(rejection)
+        elif set_ids:
+            shares[set_ids[0]].append(rejection)
+    return shares
+
+
+def _rejection(rejection: Rejection, row_of_source: dict[str, str]) -> dict[str, object]:
+    subjects: Sequence[str] = [row_of_source.get(subject, subject) for subject in rejection.subjects]
+    return {"code": rejection.code, "message": rejection.message, "subjects": list(subjects)}
+
+
+def _refused(series: Series, annotation_import: AnnotationImport, source: BlobItem, simulated: bool) -> AnnotationSet:
+    row = AnnotationSet(
+        project=series.project,
+        series=series,
+        # Nobody's reading: the labels of this source were not taken, so they count for no reader.
+        kind=SetKind.ALGORITHM,
+        reader_label=f"{REFUSED_LABEL} ({annotation_import.source_format})",
+        simulated=simulated,
+        read=False,
+        source_format=annotation_import.source_format,
+        source_id=source.sha256,
+        rejections=[_rejection(item, {}) for item in annotation_import.rejections],
+    )
+    row.save()
+    return row
