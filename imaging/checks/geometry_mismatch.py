@@ -32,8 +32,8 @@ from imaging.types import (
 
 _COARSE_STEP_MM = 4.0
 _ABOUT_GEOMETRY = frozenset(
-    {"affine", "direction", "flip", "frame", "geometry", "gantry", "grid", "off", "orientation", "outside", "place"}
-    | {"plane", "position", "positions", "shift", "shifted", "slice", "slices", "spacing"}
+    {"affine", "direction", "disagrees", "flipped", "frame", "geometry", "grid", "orientation", "outside", "place"}
+    | {"plane", "position", "positions", "reference", "series", "shifted", "slices", "spacing"}
 )
 """Words in the code of an importer's rejection that tell of geometry."""
 
@@ -280,9 +280,9 @@ def _lung_distance_mm(case: Case, parameters: CheckParameters) -> tuple[NDArray[
     """Return each coarse voxel's distance to the lungs and the steps (slice, row, column); None without lungs."""
     spacing = case.volume.grid.spacing_mm
     steps = [max(1, round(_COARSE_STEP_MM / step)) for step in spacing]
-    coarse = case.volume.hounsfield[:: steps[0], :: steps[1], :: steps[2]]
     sampling = (spacing[0] * steps[0], spacing[1] * steps[1], spacing[2] * steps[2])
-    lungs = lung_region(hounsfield=coarse, spacing_mm=sampling, closing_mm=parameters.lung_closing_mm)
+    region = lung_region(hounsfield=case.volume.hounsfield, spacing_mm=spacing, closing_mm=parameters.lung_closing_mm)
+    lungs = region[:: steps[0], :: steps[1], :: steps[2]]
     if not lungs.any():
         return None
     field = np.asarray(ndimage.distance_transform_edt(~lungs, sampling=sampling), dtype=np.float64)

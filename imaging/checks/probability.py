@@ -33,13 +33,17 @@ def majority_would_mark(*, marked: float, silent: float, model_probability: floa
     return _clip(float(special.betaincc(alpha + marked, beta + silent, 0.5)))
 
 
-def fewer_than_a_quarter_would_mark(*, marked: float, silent: float) -> float:
+def fewer_than_a_quarter_would_mark(
+    *, marked: float, silent: float, model_probability: float | None, model_weight: float
+) -> float:
     """Return the probability that fewer than one reader in four would mark this place, given the votes.
 
+    The posterior is that of ``majority_would_mark``, so a model that sees the place too speaks for the mark.
     The border is a quarter and not a half because a lesion that one expert in four marks is disagreement, not error:
     such a mark is in doubt only if even that share is luck.
     """
-    return _clip(float(special.betainc(_JEFFREYS + marked, _JEFFREYS + silent, 0.25)))
+    alpha, beta = _prior(model_probability, model_weight)
+    return _clip(float(special.betainc(alpha + marked, beta + silent, 0.25)))
 
 
 def spurious(

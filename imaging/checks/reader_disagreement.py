@@ -11,13 +11,14 @@ from imaging.checks.context import (
     Mark,
     addition_from_others,
     build_issue,
+    candidates_of,
     consensus_outline,
     described,
     is_nodule,
     marks_of,
     read_sets,
 )
-from imaging.checks.places import equivalent_diameter_mm, finding_diameter_mm, share_a_place
+from imaging.checks.places import candidate_is_finding, equivalent_diameter_mm, finding_diameter_mm, share_a_place
 from imaging.checks.probability import beyond_tolerance, fewer_than_a_quarter_would_mark, majority_would_mark
 from imaging.checks.words import CLOSING, counted, millimetres, who_marked
 from imaging.errors import NotApplicable
@@ -35,8 +36,9 @@ class ReaderDisagreement:
     """One issue for each reader who stands against the others, in three kinds (``evidence["kind"]``).
 
     *marking*: more than half marked the lesion: each reader who did not is the suspect, score
-    ``majority_would_mark``; fewer than half: each marker is the suspect, score ``fewer_than_a_quarter_would_mark``
-    (one mark of four is disagreement before it is error); exactly half: the silent readers stand in, with a score of
+    ``majority_would_mark`` from the votes alone; fewer than half: each marker is the suspect, score
+    ``fewer_than_a_quarter_would_mark`` (one mark of four is disagreement before it is error), less if the model
+    reports the place too; exactly half: the silent readers stand in, with a score of
     about one half, and the evidence says ``ambiguous``. Marks under 3 mm are half votes, since readers are not asked
     to find them all. A reader who marked the place as a non-nodule has voted against and is no suspect here.
     *volume* and *rating*: a reader whose outline volume or malignancy rating lies far from the median of at least two
@@ -81,7 +83,7 @@ class ReaderDisagreement:
             return []
         small = all(mark.finding.category is Category.NODULE_LT_3MM for mark in marks)
         weight = parameters.small_mark_weight if small else 1.0
-        evidence = {
+        evidence: dict[str, object] = {
             "kind": "marking",
             "marked_by": sorted(markers),
             "readers": len(sets),
@@ -90,7 +92,14 @@ class ReaderDisagreement:
             "lesion": lesion.lesion_id,
         }
         if len(markers) * 2 < len(sets):
-            score = fewer_than_a_quarter_would_mark(marked=weight * len(markers), silent=weight * against)
+            heard = _model_probability(marks, case, parameters)
+            evidence["model_probability"] = heard
+            score = fewer_than_a_quarter_would_mark(
+                marked=weight * len(markers),
+                silent=weight * against,
+                model_probability=heard,
+                model_weight=parameters.model_weight_in_readers,
+            )
             suspects: list[tuple[str, str | None]] = [(mark.set_id, mark.finding.finding_id) for mark in marks]
             proposals = (Proposal(action=Action.REMOVE, origin="most readers marked nothing here"),)
         else:
@@ -250,6 +259,22 @@ def _present(marks: tuple[Mark, ...], sets: tuple[AnnotationSet, ...], parameter
         if here:
             present[item.set_id] = any(is_nodule(finding=finding) for finding in here)
     return present
+
+
+def _model_probability(marks: tuple[Mark, ...], case: Case, parameters: CheckParameters) -> float | None:
+    # Only a report counts: the model's silence about a mark is for the check on spurious labels.
+    if case.prediction is None:
+        return None
+    here = [
+        candidate.probability
+        for candidate in candidates_of(case=case)
+        if candidate.probability >= case.prediction.threshold
+        and any(
+            candidate_is_finding(candidate=candidate, finding=mark.finding, margin_mm=parameters.match_margin_mm)
+            for mark in marks
+        )
+    ]
+    return max(here, default=None)
 
 
 def _diameter(marks: tuple[Mark, ...]) -> float | None:

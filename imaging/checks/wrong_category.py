@@ -117,7 +117,10 @@ class WrongCategory:
                 case,
                 parameters,
                 score=BROKEN_RULE,
-                reason=f"This label has a rating outside its scale: {listed}. A rating within the scale was meant.",
+                reason=(
+                    f"This label has a rating outside its scale: {listed}. A rating within the scale may have been "
+                    "meant."
+                ),
                 evidence={"kind": "rating", "out_of_scale": wrong},
                 proposals=(),
             )
@@ -139,7 +142,7 @@ class WrongCategory:
                 score=score,
                 reason=(
                     f"This label says {mark.finding.category.value}; {counted(number=len(right), noun='other reader')} "
-                    f"of {len(marks)} who marked the place {'says' if len(right) == 1 else 'say'} {category.value}. "
+                    f"who marked the place {'says' if len(right) == 1 else 'say'} {category.value}. "
                     f"One of the two classes may be right for all; it may be {category.value}."
                 ),
                 evidence={

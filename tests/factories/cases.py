@@ -33,8 +33,8 @@ from imaging.types import (
 
 SHAPE = (40, 64, 64)
 SPACING_MM = (2.0, 1.5, 1.5)
-LEFT_LUNG: PointMm = (21.0, 3.0, 7.0)
-RIGHT_LUNG: PointMm = (-21.0, -6.0, -9.0)
+LEFT_LUNG: PointMm = (20.0, 3.0, 7.0)
+RIGHT_LUNG: PointMm = (-20.0, -6.0, -9.0)
 CHEST_WALL: PointMm = (0.0, 40.0, 0.0)
 THRESHOLD = 0.5
 
@@ -62,9 +62,9 @@ def chest_volume() -> Volume:
     rows = (np.arange(SHAPE[1]) - (SHAPE[1] - 1) / 2) * SPACING_MM[1]
     y, x = np.meshgrid(rows, columns, indexing="ij")
     plane = np.full(SHAPE[1:], -1000, dtype=np.int16)
-    plane[(x / 45) ** 2 + (y / 45) ** 2 < 1] = 40
+    plane[(x / 46.5) ** 2 + (y / 46.5) ** 2 < 1] = 40
     for side in (-1, 1):
-        plane[((x - side * 21) / 16) ** 2 + (y / 27) ** 2 < 1] = -850
+        plane[((x - side * 20) / 13) ** 2 + (y / 28) ** 2 < 1] = -850
     hounsfield = np.ascontiguousarray(np.broadcast_to(plane, SHAPE))
     hounsfield.setflags(write=False)
     return Volume(
