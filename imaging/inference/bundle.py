@@ -1,0 +1,136 @@
+"""A MONAI bundle on disk: checked file by file against its manifest before anything in it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imaging.errors import BundleError
+from imaging.inference.network import NetworkShape
+from imaging.types import ModelIdentity
+
+MANIFEST = "manifest.json"
+METADATA = "configs/metadata.json"
+WEIGHTS = "models/model.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the bundle's network is to be run and what its outputs mean.
+
+    ``spacing_mm``: of the isotropic grid it was trained on. ``tile``, ``stride``: voxels. ``calibration``: rising
+    (raw score, probability) pairs, read with straight lines between them. ``threshold``: the probability from which a
+    candidate counts at the operating point.
+    """
+
+    network: NetworkShape
+    spacing_mm: float
+    tile: int
+    stride: int
+    calibration: tuple[tuple[float, float], ...]
+    threshold: float
+    validated_diameters_mm: tuple[float, float]
+    sensitivity_by_diameter: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle. ``weights`` are the bytes that were verified, so that no later change of the file matters."""
+
+    path: Path
+    identity: ModelIdentity
+    settings: Settings
+    weights: bytes
+
+
+def shipped_bundle() -> Path:
+    """Return the folder of the bundle that ships with this package."""
+    return Path(__file__).resolve().parent.parent / "bundles" / "lung_nodule_qa"
+
+
+def bundle_digest(files: Mapping[str, str]) -> str:
+    """Return the digest that pins a bundle: SHA-256 (hex) over its sorted list of (path, SHA-256) as compact JSON."""
+    text = json.dumps(dict(sorted(files.items())), separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digests(path: Path) -> dict[str, str]:
+    """Return the SHA-256 (hex) of every file in a bundle but the manifest, by path within the bundle."""
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.relative_to(path).as_posix() != MANIFEST)
+    return {file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def load_bundle(path: Path, *, expected_sha256: str | None) -> Bundle:
+    """Return the bundle in folder ``path`` after checking every file against the manifest.
+
+    ``expected_sha256``: the digest that the caller has on record (``Bundle.identity.bundle_sha256``); None only where
+    there is none yet, as when a bundle is registered. Raises BundleError ``bundle-incomplete``, ``bundle-altered``,
+    ``bundle-unlisted-file``, ``bundle-not-the-pinned-one`` or ``bundle-unreadable``; its subjects name the files.
+    """
+    listed = _manifest(path)
+    missing = tuple(name for name in sorted(listed) if not (path / name).is_file())
+    if missing:
+        raise BundleError("bundle-incomplete", f"The bundle lacks {', '.join(missing)}.", subjects=missing)
+    found = file_digests(path)
+    altered = tuple(name for name in sorted(listed) if found[name] != listed[name])
+    if altered:
+        message = f"Files of the bundle are not what its manifest says: {', '.join(altered)}."
+        raise BundleError("bundle-altered", message, subjects=altered)
+    unlisted = tuple(name for name in sorted(found) if name not in listed)
+    if unlisted:
+        message = f"The bundle holds files that its manifest does not list: {', '.join(unlisted)}."
+        raise BundleError("bundle-unlisted-file", message, subjects=unlisted)
+    digest = bundle_digest(listed)
+    if expected_sha256 is not None and digest != expected_sha256:
+        message = f"The bundle's digest is {digest}, but {expected_sha256} is on record."
+        raise BundleError("bundle-not-the-pinned-one", message, subjects=(MANIFEST,))
+    weights = (path / WEIGHTS).read_bytes()
+    # Between the check and this read the file may have changed; only checked bytes go on.
+    if hashlib.sha256(weights).hexdigest() != listed[WEIGHTS]:
+        raise BundleError("bundle-altered", f"{WEIGHTS} changed while it was read.", subjects=(WEIGHTS,))
+    name, version, settings = _metadata(path)
+    return Bundle(path, ModelIdentity(name, version, digest), settings, weights)
+
+
+def _manifest(path: Path) -> dict[str, str]:
+    try:
+        content = json.loads((path / MANIFEST).read_text())
+        listed = {str(name): str(digest) for name, digest in content["files"].items()}
+    except FileNotFoundError as error:
+        raise BundleError("bundle-incomplete", f"The bundle has no {MANIFEST}.", subjects=(MANIFEST,)) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError("bundle-unreadable", f"{MANIFEST} is not a manifest.", subjects=(MANIFEST,)) from error
+    unsafe = tuple(name for name in listed if name.startswith("/") or ".." in Path(name).parts)
+    if unsafe:
+        raise BundleError("bundle-unreadable", "The manifest names files outside the bundle.", subjects=unsafe)
+    lacking = tuple(name for name in (METADATA, WEIGHTS) if name not in listed)
+    if lacking:
+        raise BundleError("bundle-incomplete", f"The manifest does not list {', '.join(lacking)}.", subjects=lacking)
+    return listed
+
+
+def _metadata(path: Path) -> tuple[str, str, Settings]:
+    try:
+        content = json.loads((path / METADATA).read_text())
+        given = content["qa_settings"]
+        network = given["network"]
+        low, high = (float(value) for value in given["validated_diameters_mm"])
+        settings = Settings(
+            network=NetworkShape(tuple(network["channels"]), tuple(network["strides"]), int(network["features"])),
+            spacing_mm=float(given["spacing_mm"]),
+            tile=int(given["tile"]),
+            stride=int(given["stride"]),
+            calibration=tuple((float(raw), float(probability)) for raw, probability in given["calibration"]),
+            threshold=float(given["threshold"]),
+            validated_diameters_mm=(low, high),
+            sensitivity_by_diameter=tuple(
+                (float(lower), float(share)) for lower, share in given["sensitivity_by_diameter"]
+            ),
+        )
+        return str(content["name"]), str(content["version"]), settings
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{METADATA} does not say how to run the bundle ({type(error).__name__}: {error})."
+        raise BundleError("bundle-unreadable", message, subjects=(METADATA,)) from error

@@ -1,0 +1,167 @@
+"""From the network's voxel probabilities to outlines on the scan's own grid, and to candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from imaging.inference.sampling import WorkingVolume
+from imaging.masks.build import mask_from_voxels
+from imaging.types import Candidate, Grid, Mask, OutlineOpinion, PointMm
+
+OUTLINE_AT = 0.5
+REACH_MM = 4.0
+PEAK_AT = 0.02
+APART_MM = 4.0
+MOST_CANDIDATES = 100
+
+Field = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Peak:
+    """A place where the centre map peaks. ``index``: working index; ``label``: its component's number, 0 for none."""
+
+    index: Floats
+    raw: float
+    label: int
+    diameter_mm: float
+
+
+class Outliner:
+    """Outlines at places of one scan: connected regions of mask probability of at least one half."""
+
+    def __init__(self, *, mask_probability: Field, working: WorkingVolume, grid: Grid) -> None:
+        self._probability = mask_probability
+        self._working = working
+        self._grid = grid
+        self._labels, self._count = ndimage.label(mask_probability >= OUTLINE_AT)
+        self._boxes = ndimage.find_objects(self._labels)
+
+    def label_near(self, index: Floats, *, reach_mm: float) -> int:
+        """Return the number of the component nearest to a working index within ``reach_mm``, 0 if there is none."""
+        reach = int(np.ceil(reach_mm / self._working.spacing_mm))
+        middle = np.rint(index).astype(int)
+        low = np.maximum(middle - reach, 0)
+        high = np.minimum(middle + reach + 1, self._labels.shape)
+        if np.any(low >= high):
+            return 0
+        part = self._labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        filled = np.argwhere(part)
+        if not len(filled):
+            return 0
+        distance = np.linalg.norm(filled + low - index, axis=1) * self._working.spacing_mm
+        nearest = int(distance.argmin())
+        return int(part[tuple(filled[nearest])]) if distance[nearest] <= reach_mm else 0
+
+    def diameter_mm(self, label: int) -> float:
+        """Return the diameter of the ball of a component's volume."""
+        count = int(np.count_nonzero(self._labels[self._boxes[label - 1]] == label))
+        return float((6.0 * count / np.pi) ** (1.0 / 3.0) * self._working.spacing_mm)
+
+    def mean_probability(self, label: int) -> float:
+        """Return the mean mask probability inside a component."""
+        box = self._boxes[label - 1]
+        return float(self._probability[box][self._labels[box] == label].mean())
+
+    def mask(self, label: int) -> Mask | None:
+        """Return a component on the scan's grid, or None if it holds no voxel centre of the scan.
+
+        The probability is read between working voxels, so the outline is as smooth as the scan's grid allows.
+        """
+        spans = self._boxes[label - 1]
+        start = np.array([max(0, span.start - 2) for span in spans])
+        stop = np.array([min(size, span.stop + 2) for span, size in zip(spans, self._labels.shape, strict=True)])
+        box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        # One voxel of rim is kept, in which the probability falls through one half.
+        own = ndimage.binary_dilation(self._labels[box] == label)
+        probability = np.where(own, self._probability[box], np.float32(0.0))
+        corners = self._working.to_scan(np.stack([start, stop - 1]).astype(np.float64))
+        low = np.maximum(np.floor(corners[0]).astype(int), 0)
+        high = np.minimum(np.ceil(corners[1]).astype(int) + 1, self._grid.shape)
+        if np.any(low >= high):
+            return None
+        axes = [np.arange(a, b, dtype=np.float64) for a, b in zip(low, high, strict=True)]
+        places = [
+            (axis - first) / step - begin
+            for axis, first, step, begin in zip(axes, self._working.first, self._working.step, start, strict=True)
+        ]
+        sampled = ndimage.map_coordinates(probability, np.meshgrid(*places, indexing="ij"), order=1, mode="nearest")
+        inside = sampled >= OUTLINE_AT
+        if not inside.any():
+            return None
+        return mask_from_voxels(grid=self._grid, voxels=inside, origin=(int(low[0]), int(low[1]), int(low[2])))
+
+    def opinion(self, place_mm: PointMm) -> OutlineOpinion:
+        """Return what the network would outline at a place, LPS mm."""
+        index = np.linalg.solve(self._grid.matrix, np.array([*place_mm, 1.0]))[:3]
+        working = self._working.from_scan(index[None])[0]
+        label = self.label_near(working, reach_mm=REACH_MM)
+        mask = self.mask(label) if label else None
+        return OutlineOpinion(place_mm, mask, self.mean_probability(label) if mask is not None else 0.0)
+
+
+def find_peaks(
+    *, centre_probability: Field, region: NDArray[np.bool_], outliner: Outliner, spacing_mm: float
+) -> list[Peak]:
+    """Return the peaks of the centre map inside ``region``, highest first, one a thing.
+
+    A lower peak is dropped within 4 mm of a higher one, or within half the diameter of its component, or on the same
+    component. Equal peaks are taken in index order, so that the answer does not depend on chance.
+    """
+    size = 2 * round(APART_MM / spacing_mm / 2.0) + 1
+    highest = ndimage.maximum_filter(centre_probability, size=size, mode="constant")
+    places = np.argwhere((centre_probability == highest) & (centre_probability > PEAK_AT) & region)
+    raw = centre_probability[tuple(places.T)]
+    kept: list[Peak] = []
+    taken: set[int] = set()
+    for number in np.argsort(-raw, kind="stable"):
+        index = places[number].astype(np.float64)
+        label = outliner.label_near(index, reach_mm=2.5)
+        if label and label in taken:
+            continue
+        if any(
+            np.linalg.norm(index - peak.index) * spacing_mm < max(APART_MM, 0.5 * peak.diameter_mm) for peak in kept
+        ):
+            continue
+        taken.add(label)
+        diameter = outliner.diameter_mm(label) if label else APART_MM
+        kept.append(Peak(index, float(raw[number]), label, diameter))
+        if len(kept) == MOST_CANDIDATES:
+            break
+    return kept
+
+
+def calibrated(*, raw: float, calibration: Sequence[tuple[float, float]]) -> float:
+    """Return the probability of a raw score, by straight lines between the calibration's points."""
+    scores, probabilities = zip(*calibration, strict=True)
+    return float(np.clip(np.interp(raw, scores, probabilities), 0.0, 1.0))
+
+
+def to_candidates(
+    *,
+    peaks: Sequence[Peak],
+    outliner: Outliner,
+    working: WorkingVolume,
+    grid: Grid,
+    calibration: Sequence[tuple[float, float]],
+) -> tuple[Candidate, ...]:
+    """Return candidates, most probable first, in patient space."""
+    candidates = []
+    for peak in peaks:
+        index = working.to_scan(peak.index[None])[0]
+        x, y, z, _ = grid.matrix @ np.array([*index, 1.0])
+        candidates.append(
+            Candidate(
+                centre_mm=(float(x), float(y), float(z)),
+                diameter_mm=peak.diameter_mm,
+                probability=calibrated(raw=peak.raw, calibration=calibration),
+                mask=outliner.mask(peak.label) if peak.label else None,
+            )
+        )
+    return tuple(candidates)

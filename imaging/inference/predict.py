@@ -1,0 +1,122 @@
+"""A bundle's opinion on a whole scan: candidates with calibrated probability, and outlines where labels lie."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imaging.errors import NotApplicable
+from imaging.geometry.regions import lung_region
+from imaging.inference.bundle import Bundle
+from imaging.inference.outlines import Outliner, Peak, find_peaks, to_candidates
+from imaging.inference.sampling import WorkingVolume, resample_box
+from imaging.inference.tiles import checkpoint_folder, forget_tiles, network_runner, run_tiles, tile_plan
+from imaging.types import PointMm, Prediction, Volume
+
+BACKEND = "torch-cpu-float32"
+CLOSING_MM = 10.0
+MARGIN_MM = 12.0
+
+
+def input_digest(volume: Volume) -> str:
+    """Return SHA-256 (hex) over a volume's voxels (int16, little endian, slice-row-column order) and its grid."""
+    digest = hashlib.sha256(volume.grid.digest.encode())
+    digest.update(np.ascontiguousarray(volume.hounsfield, dtype="<i2").data)
+    return digest.hexdigest()
+
+
+def predict(
+    volume: Volume,
+    bundle: Bundle,
+    *,
+    places: Sequence[PointMm],
+    progress: Callable[[int, int], None],
+    checkpoint_dir: Path | None,
+    threads: int,
+) -> Prediction:
+    """Return the bundle's opinion on ``volume``.
+
+    ``places``: LPS mm, where an outline is wanted; one ``OutlineOpinion`` each, in order. ``progress`` is told (tiles
+    done, tiles in all). ``checkpoint_dir``: where finished tiles are kept until the end, so that a killed run resumes;
+    None keeps nothing. The same volume, bundle and threads give the same answer on the same machine.
+    Candidates are inside the lungs only, most probable first.
+    Raises NotApplicable ``no-lung-region`` if no lungs are found, BundleError if the weights do not fit.
+    """
+    began = time.perf_counter()
+    digest = input_digest(volume)
+    working, region = _lung_box(volume, bundle.settings.spacing_mm, bundle.settings.tile)
+    plan = tile_plan(region=region, tile=bundle.settings.tile, stride=bundle.settings.stride)
+    folder = None
+    if checkpoint_dir is not None:
+        folder = checkpoint_folder(root=checkpoint_dir, bundle=bundle, input_sha256=digest, plan=plan)
+    mask_probability, centre_probability = run_tiles(
+        hounsfield=working.hounsfield,
+        plan=plan,
+        tile=bundle.settings.tile,
+        runner=lambda: network_runner(bundle=bundle, threads=threads),
+        progress=progress,
+        folder=folder,
+    )
+    outliner = Outliner(mask_probability=mask_probability, working=working, grid=volume.grid)
+    peaks: list[Peak] = find_peaks(
+        centre_probability=centre_probability, region=region, outliner=outliner, spacing_mm=working.spacing_mm
+    )
+    candidates = to_candidates(
+        peaks=peaks,
+        outliner=outliner,
+        working=working,
+        grid=volume.grid,
+        calibration=bundle.settings.calibration,
+    )
+    outlines = tuple(outliner.opinion(place) for place in places)
+    if folder is not None:
+        forget_tiles(folder)
+    return Prediction(
+        model=bundle.identity,
+        input_sha256=digest,
+        backend=BACKEND,
+        threshold=bundle.settings.threshold,
+        candidates=candidates,
+        outlines=outlines,
+        validated_diameters_mm=bundle.settings.validated_diameters_mm,
+        sensitivity_by_diameter=bundle.settings.sensitivity_by_diameter,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _lung_box(volume: Volume, spacing_mm: float, tile: int) -> tuple[WorkingVolume, NDArray[np.bool_]]:
+    """Return the box around the lungs on the network's grid, at least a tile large, and the lungs on it."""
+    spacing = volume.grid.spacing_mm
+    lungs = lung_region(hounsfield=volume.hounsfield, spacing_mm=spacing, closing_mm=CLOSING_MM)
+    spans = [np.flatnonzero(lungs.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
+    if not len(spans[0]):
+        raise NotApplicable(
+            "no-lung-region",
+            "No lungs were found in the series: no air-filled region of at least 20 ml inside the body.",
+            subjects=(volume.series_instance_uid,),
+        )
+    margin = [int(np.ceil(MARGIN_MM / step)) for step in spacing]
+    low = [max(0, int(span[0]) - pad) for span, pad in zip(spans, margin, strict=True)]
+    high = [min(size, int(span[-1]) + 1 + pad) for span, pad, size in zip(spans, margin, lungs.shape, strict=True)]
+    working = resample_box(
+        hounsfield=volume.hounsfield,
+        spacing_mm=spacing,
+        low=(low[0], low[1], low[2]),
+        high=(high[0], high[1], high[2]),
+        target_mm=spacing_mm,
+    )
+    pads = [(0, max(0, tile - size)) for size in working.hounsfield.shape]
+    padded = np.pad(working.hounsfield, pads, mode="edge")
+    axes = [
+        np.clip(np.rint(first + step * np.arange(size)).astype(int), 0, limit - 1)
+        for first, step, size, limit in zip(
+            working.first, working.step, working.hounsfield.shape, lungs.shape, strict=True
+        )
+    ]
+    region = np.pad(lungs[np.ix_(*axes)], pads)
+    return WorkingVolume(padded, working.first, working.step, working.spacing_mm), region

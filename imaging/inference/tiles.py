@@ -1,0 +1,132 @@
+"""Running the network over a scan in tiles, each kept on disk until the scan is done.
+
+Tile outputs are rounded to float16 whether or not they are kept, so that a resumed run gives the same answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imaging.errors import BundleError
+from imaging.inference.bundle import WEIGHTS, Bundle
+from imaging.inference.network import build_network, scale_window, tile_starts
+from imaging.types import Index
+
+Field = NDArray[np.float32]
+TileRunner = Callable[[Field], NDArray[np.float16]]
+
+
+def tile_plan(*, region: NDArray[np.bool_], tile: int, stride: int) -> tuple[Index, ...]:
+    """Return the first voxels of the tiles that hold any voxel of ``region``, (slices, rows, columns)."""
+    starts = [tile_starts(size=size, tile=tile, stride=stride) for size in region.shape]
+    return tuple(
+        (z, y, x)
+        for z in starts[0]
+        for y in starts[1]
+        for x in starts[2]
+        if region[z : z + tile, y : y + tile, x : x + tile].any()
+    )
+
+
+def network_runner(*, bundle: Bundle, threads: int) -> TileRunner:
+    """Return a function from a (d, h, w) window-scaled tile to (2, d, h, w) probabilities (mask, centre), float16.
+
+    Raises BundleError ``bundle-unreadable`` if the weights do not fit the network that the metadata describes.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    network = build_network(bundle.settings.network)
+    try:
+        network.load_state_dict(torch.load(io.BytesIO(bundle.weights), map_location="cpu", weights_only=True))
+    except Exception as error:
+        message = f"{WEIGHTS} does not hold the weights of the network that the metadata describes."
+        raise BundleError("bundle-unreadable", message, subjects=(WEIGHTS,)) from error
+    network.eval()
+    torch.nn.utils.convert_conv3d_weight_memory_format(network, torch.channels_last_3d)
+
+    def run(tile: Field) -> NDArray[np.float16]:
+        with torch.inference_mode():
+            image = torch.from_numpy(tile)[None, None].contiguous(memory_format=torch.channels_last_3d)
+            return np.asarray(torch.sigmoid(network(image))[0].numpy(), dtype=np.float16)
+
+    return run
+
+
+def checkpoint_folder(*, root: Path, bundle: Bundle, input_sha256: str, plan: tuple[Index, ...]) -> Path:
+    """Return the folder for one scan's tiles: named after input, bundle and tiling alike."""
+    key = json.dumps([input_sha256, bundle.identity.bundle_sha256, bundle.settings.tile, plan], separators=(",", ":"))
+    return root / f"tiles-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def run_tiles(
+    *,
+    hounsfield: Field,
+    plan: tuple[Index, ...],
+    tile: int,
+    runner: Callable[[], TileRunner],
+    progress: Callable[[int, int], None],
+    folder: Path | None,
+) -> tuple[Field, Field]:
+    """Return (mask, centre) probabilities, each (slices, rows, columns) float32, 0 where no tile lies.
+
+    Overlapping tiles are averaged, their middles weighing most. ``progress`` is told (tiles done, tiles in all) after
+    each. ``runner`` is only called if a tile is not in ``folder`` yet. Both dimensions of ``hounsfield`` must be at
+    least ``tile``.
+    """
+    total = np.zeros((2, *hounsfield.shape), dtype=np.float32)
+    weight = np.zeros(hounsfield.shape, dtype=np.float32)
+    ramp = np.minimum(np.arange(tile) + 1, tile - np.arange(tile)).astype(np.float32) / (tile / 2)
+    ramp = np.clip(ramp * 2.0, 0.05, 1.0)
+    bell = ramp[:, None, None] * ramp[None, :, None] * ramp[None, None, :]
+    ready: TileRunner | None = None
+    progress(0, len(plan))
+    for number, start in enumerate(plan):
+        box = tuple(slice(first, first + tile) for first in start)
+        output = None if folder is None else _stored(folder, number, tile)
+        if output is None:
+            ready = ready or runner()
+            output = ready(scale_window(hounsfield[box]))
+            if folder is not None:
+                _store(folder, number, output)
+        total[(slice(None), *box)] += output.astype(np.float32) * bell
+        weight[box] += bell
+        progress(number + 1, len(plan))
+    total /= np.maximum(weight, np.float32(1e-6))
+    return total[0], total[1]
+
+
+def forget_tiles(folder: Path) -> None:
+    """Remove a finished scan's tiles."""
+    for path in folder.glob("tile-*.npy"):
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _stored(folder: Path, number: int, tile: int) -> NDArray[np.float16] | None:
+    path = folder / f"tile-{number:05d}.npy"
+    try:
+        output = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        # Not there, or cut short by a crash of the machine: computed again either way.
+        return None
+    if output.shape != (2, tile, tile, tile) or output.dtype != np.float16:
+        return None
+    return np.asarray(output, dtype=np.float16)
+
+
+def _store(folder: Path, number: int, output: NDArray[np.float16]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"tile-{number:05d}.npy"
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.save(file, output, allow_pickle=False)
+    partial.replace(path)

@@ -1,0 +1,158 @@
+"""Turn a training's checkpoint into a bundle: ``python -m imaging.training.export --training DIR --bundle DIR``.
+
+Weights are the running average of the training. What was measured (``imaging.training.evaluate``) goes in with
+``--measured FILE``; without it the bundle is uncalibrated and says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+
+import monai
+import numpy as np
+import torch
+
+from imaging.inference.bundle import MANIFEST, METADATA, WEIGHTS, bundle_digest, file_digests
+from imaging.inference.network import WINDOW_HU
+from imaging.training.backgrounds import WORKING_MM
+from imaging.training.run import SHAPE
+
+NAME = "lung_nodule_qa"
+TILE, STRIDE = 96, 72
+UNMEASURED = {
+    "calibration": [[0.0, 0.0], [1.0, 1.0]],
+    "threshold": 0.5,
+    "validated_diameters_mm": [4.0, 30.0],
+    "sensitivity_by_diameter": [],
+    "figures": {"state": "not measured"},
+}
+
+
+def export(*, training: Path, bundle: Path, version: str, measured: Path | None) -> str:
+    """Write weights, configuration and manifest into ``bundle`` and return the digest that pins it.
+
+    ``docs/`` and ``LICENSE`` in the bundle are left as they are and become part of the manifest.
+    """
+    state = torch.load(training / "checkpoint.pt", weights_only=True)
+    lineage = json.loads((training / "lineage.json").read_text())
+    known = UNMEASURED if measured is None else json.loads(measured.read_text())
+    for folder in ("configs", "models", "docs"):
+        (bundle / folder).mkdir(parents=True, exist_ok=True)
+    torch.save({name: value.contiguous() for name, value in state["averaged"].items()}, bundle / WEIGHTS)
+    _write(bundle / METADATA, _metadata(version, lineage, known))
+    _write(bundle / "configs" / "inference.json", _inference())
+    _write(bundle / "configs" / "train.json", _training(lineage))
+    files = file_digests(bundle)
+    digest = bundle_digest(files)
+    _write(bundle / MANIFEST, {"name": NAME, "version": version, "bundle_sha256": digest, "files": files})
+    return digest
+
+
+def _metadata(version: str, lineage: dict[str, object], known: dict[str, object]) -> dict[str, object]:
+    shape = {"channels": list(SHAPE.channels), "strides": list(SHAPE.strides), "features": SHAPE.features}
+    return {
+        "name": NAME,
+        "version": version,
+        "changelog": {version: "see docs/README.md"},
+        "monai_version": monai.__version__,
+        "pytorch_version": torch.__version__,
+        "numpy_version": np.__version__,
+        "python_version": platform.python_version(),
+        "task": "Second opinion for label quality assurance of lung nodules on chest CT",
+        "description": "Small 3-D UNet with a nodule mask head and a centre head, trained on synthetic nodules",
+        "authors": "The project's contributors",
+        "copyright": "Apache-2.0",
+        "intended_use": "Pointing a human reviewer at labels worth a look. Not for clinical use.",
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    "type": "image",
+                    "format": "hounsfield",
+                    "modality": "CT",
+                    "num_channels": 1,
+                    "spatial_shape": [TILE, TILE, TILE],
+                    "dtype": "float32",
+                    "value_range": [-1, 1],
+                    "is_patch_data": True,
+                    "channel_def": {"0": f"HU {WINDOW_HU[0]:g} to {WINDOW_HU[1]:g} scaled to -1 to 1"},
+                }
+            },
+            "outputs": {
+                "pred": {
+                    "type": "image",
+                    "format": "logits",
+                    "num_channels": 2,
+                    "spatial_shape": [TILE, TILE, TILE],
+                    "dtype": "float32",
+                    "value_range": [],
+                    "is_patch_data": True,
+                    "channel_def": {"0": "nodule voxel", "1": "nodule centre"},
+                }
+            },
+        },
+        "qa_settings": {
+            "network": shape,
+            "spacing_mm": WORKING_MM,
+            "tile": TILE,
+            "stride": STRIDE,
+            "calibration": known["calibration"],
+            "threshold": known["threshold"],
+            "validated_diameters_mm": known["validated_diameters_mm"],
+            "sensitivity_by_diameter": known["sensitivity_by_diameter"],
+        },
+        "measured": known["figures"],
+        "lineage": lineage,
+    }
+
+
+def _inference() -> dict[str, object]:
+    return {
+        "imports": ["$import torch", "$import imaging.inference.network as network"],
+        "bundle_root": ".",
+        "network_shape": {
+            "_target_": "imaging.inference.network.NetworkShape",
+            "channels": list(SHAPE.channels),
+            "strides": list(SHAPE.strides),
+            "features": SHAPE.features,
+        },
+        "network_def": "$network.build_network(@network_shape)",
+        "weights": "$torch.load(@bundle_root + '/models/model.pt', map_location='cpu', weights_only=True)",
+        "inferer": {
+            "_target_": "SlidingWindowInferer",
+            "roi_size": [TILE, TILE, TILE],
+            "sw_batch_size": 1,
+            "overlap": (TILE - STRIDE) / TILE,
+            "mode": "gaussian",
+        },
+    }
+
+
+def _training(lineage: dict[str, object]) -> dict[str, object]:
+    minutes, seed = lineage["minutes"], lineage["seed"]
+    return {
+        "command": f"python -m imaging.training.run --output DIR --backgrounds DIR --minutes {minutes} --seed {seed}",
+        "lineage": lineage,
+    }
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--training", type=Path, required=True, help="folder with checkpoint.pt and lineage.json")
+    parser.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--measured", type=Path, help="JSON from imaging.training.evaluate")
+    given = parser.parse_args()
+    digest = export(training=given.training, bundle=given.bundle, version=given.version, measured=given.measured)
+    print(digest)  # noqa: T201 - the command's answer
+
+
+if __name__ == "__main__":
+    main()
