@@ -25,7 +25,7 @@ from qaservice.storage.services import BlobItem, store_blobs
 from qaservice.studies.models import AnnotationFile, Ingest, Instance, Outcome, Series, Study
 from qaservice.studies.reading import Judged
 from qaservice.studies.selectors import accepted_series, grid_of, sop_instance_uids_of
-from qaservice.studies.services import WORKER_REASON, record_items, store_annotation_instance
+from qaservice.studies.storing import WORKER_REASON, record_items, store_annotation_instance
 
 REASON = "annotation file of an announced delivery"
 

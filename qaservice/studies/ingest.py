@@ -17,6 +17,7 @@ from qaservice.studies.assessment import SeriesAssessment, assess_series
 from qaservice.studies.models import AnnotationFile, Ingest, IngestItem, Instance, Series
 from qaservice.studies.reading import Judged, judge
 from qaservice.studies.sources import DELIVERY_LIMITS, open_source
+from qaservice.studies.storing import store_series
 
 Report = Callable[[int, int, str], None]
 
@@ -35,9 +36,7 @@ def take_delivery(*, ingest: Ingest, report: Report, fence: Callable[[], None], 
     for number, (series_uid, files) in enumerate(groups.items(), start=1):
         report(total, total, f"checking geometry: series {number} of {len(groups)}")
         arrival, assessment = _consider(ingest.project, series_uid, files)
-        services.store_series(
-            ingest=ingest, series_instance_uid=series_uid, arrival=arrival, assessment=assessment, fence=fence
-        )
+        store_series(ingest=ingest, series_instance_uid=series_uid, arrival=arrival, assessment=assessment, fence=fence)
     rest = [file for file in judged if file.header is None or file.is_annotation]
     services.store_rest(ingest=ingest, files=rest, complete=complete)
 

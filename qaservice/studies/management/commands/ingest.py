@@ -77,6 +77,9 @@ class Command(BaseCommand):
                     first = progress.running[0]
                     bar.total, bar.n = first.total, first.done
                     bar.set_postfix_str(first.note, refresh=False)
+                elif progress.open == 0 and bar.total:
+                    bar.n = bar.total
+                    bar.set_postfix_str("done", refresh=False)
                 bar.refresh()
 
             if workers_only:
