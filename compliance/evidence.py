@@ -1,0 +1,208 @@
+"""What leaves the house: the ledger as JSON lines, and the evidence kit that verifies offline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from django.db import models
+
+from compliance.events import event_document, record_identity
+from compliance.ledger import verify
+from compliance.ledger.canonical import Json, canonical_bytes
+from compliance.models import Event, LedgerEntry
+from compliance.row_checks import recorded_models
+from compliance.rows import row_values
+from compliance.sealing import head
+
+CHUNK = 100
+FORMAT = "label-qa-evidence-kit"
+OWN_FILES = frozenset({"manifest.json", "events.jsonl", "records.jsonl", "facts.json", "verify.py", "README.txt"})
+# The first moment that a zip can express: a kit of the same content is the same file, whenever it is made.
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+READ_SIZE = 1024 * 1024
+
+README = """\
+Evidence kit
+============
+
+To check that nothing in it was altered, with Python 3.9 or later and no network:
+
+    python verify.py {name} --head HEAD
+
+HEAD is the ledger head that the report prints; without it, verify.py shows that the kit is whole in itself, and with it
+also that this is the ledger that was reported. verify.py is short: read it, or take a copy from a source you trust.
+
+manifest.json    every file with its size and SHA-256; the ledger's size and head
+events.jsonl     every sealed event in order, with its hashes; events of other projects are withheld, hash only
+records.jsonl    the rows that those events wrote, value by value
+facts.json       particulars of the export
+"""
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A kit that was made. ``manifest_sha256`` stands for all of it."""
+
+    path: Path
+    manifest_sha256: str
+    size: int
+    head: str
+    events: int
+    withheld: int
+    records: int
+
+
+def write_ledger_jsonl(stream: IO[bytes], *, project_key: str | None = None) -> int:
+    """Write the sealed ledger, one canonical JSON line an entry, and return the number of events disclosed.
+
+    With ``project_key``, the events of other projects are withheld: their line has hashes alone, so that the chain can
+    still be checked. Seal first: what is not sealed is not written.
+    """
+    size, _ = head()
+    disclosed = 0
+    for line, event in _ledger_lines(size, project_key):
+        stream.write(line)
+        disclosed += event is not None
+    return disclosed
+
+
+def build_kit(
+    path: Path,
+    *,
+    files: Mapping[str, Path | bytes],
+    facts: Mapping[str, Json],
+    project_key: str | None = None,
+) -> Kit:
+    """Write an evidence kit to ``path`` and return its particulars; the same content gives the same bytes.
+
+    ``files`` are further files by their name in the kit; ``facts`` go to facts.json. With ``project_key``, only that
+    project's events and records are disclosed. Seal first: what is not sealed is not in the kit.
+
+    Raises ValueError for a file name that leaves the kit or is one of its own, NotCanonical for facts without a
+    canonical form. A kit that could not be finished is not left behind.
+    """
+    for name in files:
+        _require_name(name)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w") as archive:
+            kit = _fill(archive, path=path, files=files, facts=facts, project_key=project_key)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return kit
+
+
+def _fill(
+    archive: zipfile.ZipFile,
+    *,
+    path: Path,
+    files: Mapping[str, Path | bytes],
+    facts: Mapping[str, Json],
+    project_key: str | None,
+) -> Kit:
+    size, link = head()
+    listed: dict[str, dict[str, Json]] = {}
+    counts = {"events": 0, "withheld": 0, "records": 0}
+
+    def add(name: str, chunks: Iterator[bytes]) -> None:
+        digest, length = hashlib.sha256(), 0
+        with archive.open(_entry(name), "w") as stream:
+            for chunk in chunks:
+                digest.update(chunk)
+                length += len(chunk)
+                stream.write(chunk)
+        listed[name] = {"sha256": digest.hexdigest(), "size": length}
+
+    add("events.jsonl", _count_events(_ledger_lines(size, project_key), counts))
+    add("records.jsonl", _count_records(_record_lines(size, project_key), counts))
+    add("facts.json", iter([canonical_bytes(facts) + b"\n"]))
+    add("verify.py", iter([Path(verify.__file__).read_bytes()]))
+    add("README.txt", iter([README.format(name=path.name).encode()]))
+    for name in sorted(files):
+        add(name, _content(files[name]))
+    manifest = {"format": FORMAT, "version": 1, "ledger": {"size": size, "head": link}, "files": listed}
+    data = (json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    archive.writestr(_entry("manifest.json"), data)
+    return Kit(path=path, manifest_sha256=hashlib.sha256(data).hexdigest(), size=size, head=link, **counts)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, ZIP_TIME)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = 3
+    entry.external_attr = 0o100644 << 16
+    return entry
+
+
+def _content(source: Path | bytes) -> Iterator[bytes]:
+    if isinstance(source, bytes):
+        yield source
+        return
+    with source.open("rb") as stream:
+        while chunk := stream.read(READ_SIZE):
+            yield chunk
+
+
+def _require_name(name: str) -> None:
+    parts = PurePosixPath(name)
+    if not name or parts.is_absolute() or ".." in parts.parts or "\\" in name or str(parts) != name:
+        raise ValueError(f"{name!r} is not a file name within the kit")
+    if name in OWN_FILES:
+        raise ValueError(f"{name!r} is one of the kit's own files")
+
+
+def _ledger_lines(size: int, project_key: str | None) -> Iterator[tuple[bytes, Event | None]]:
+    for entries in _chunks(size):
+        for entry in entries:
+            line: dict[str, Any] = {
+                "index": entry.index,
+                "leaf_hash": entry.leaf_hash,
+                "link_hash": entry.link_hash,
+            }
+            event = entry.event if project_key in (None, entry.event.project_key) else None
+            if event is not None:
+                line["event"] = event_document(event)
+            yield canonical_bytes(line) + b"\n", event
+
+
+def _record_lines(size: int, project_key: str | None) -> Iterator[bytes]:
+    for entries in _chunks(size):
+        order = {entry.event_id: entry.index for entry in entries if project_key in (None, entry.event.project_key)}
+        lines = []
+        for model in recorded_models():
+            rows: models.QuerySet[Any] = models.QuerySet(model).filter(event_id__in=list(order))
+            for row in rows:
+                name = record_identity(row)
+                line = canonical_bytes({**name, "values": row_values(row)}) + b"\n"
+                lines.append(
+                    (order[row.event_id], str(name["table"]), str(name["id"]), int(str(name["history_id"] or 0)), line)
+                )
+        for *_, line in sorted(lines):
+            yield line
+
+
+def _chunks(size: int) -> Iterator[list[LedgerEntry]]:
+    for start in range(0, size, CHUNK):
+        end = min(start + CHUNK, size) - 1
+        yield list(
+            models.QuerySet(LedgerEntry).filter(index__range=(start, end)).select_related("event").order_by("index")
+        )
+
+
+def _count_events(lines: Iterator[tuple[bytes, Event | None]], counts: dict[str, int]) -> Iterator[bytes]:
+    for line, event in lines:
+        counts["withheld" if event is None else "events"] += 1
+        yield line
+
+
+def _count_records(lines: Iterator[bytes], counts: dict[str, int]) -> Iterator[bytes]:
+    for line in lines:
+        counts["records"] += 1
+        yield line

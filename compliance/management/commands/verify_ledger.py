@@ -1,0 +1,33 @@
+"""Verify the live record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from compliance.verification import verify_live
+
+SHOWN = 10
+
+
+class Command(BaseCommand):
+    help = "Verifies chain, events, rows and live state; names the first altered record, with exit status 1."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--size", type=int, help="number of events at an earlier head, from a report or a kit")
+        parser.add_argument("--head", help="that head, in hexadecimal")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        size, head = options["size"], options["head"]
+        if (size is None) != (head is None):
+            raise CommandError("--size and --head belong together", returncode=2)
+        result = verify_live(checkpoint=None if size is None else (size, head))
+        self.stdout.write(f"{result.sealed} sealed events, {result.unsealed} not sealed yet, {result.rows} rows")
+        self.stdout.write(f"head {result.head}")
+        if result.first is None:
+            self.stdout.write("OK: nothing was altered")
+            return
+        for problem in result.problems[1:SHOWN]:
+            self.stderr.write(f"  also: {problem.message}")
+        raise CommandError(f"{result.problem_count} problems, the first: {result.first.message}")
