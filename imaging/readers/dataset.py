@@ -71,7 +71,8 @@ def _open(handle: BinaryIO, size: int, limits: ReadLimits, with_pixels: bool) ->
             handle.seek(0)
             dataset = read_partial(handle, stop_when=stopper)
             if syntax != DeflatedExplicitVRLittleEndian and not with_pixels:
-                available = size - handle.tell()  # the parser stopped where the pixel data element begins
+                # The parser stopped where the pixel data element begins: tag, VR (if explicit) and length come first.
+                available = size - handle.tell() - (8 if dataset.original_encoding[0] else 12)
             _check_complete(dataset, stopper, available)
             _check_nesting(dataset, limits)
         except UnreadableFile:
@@ -154,9 +155,9 @@ def _check_complete(dataset: Dataset, stopper: _PixelStop, available: int) -> No
                 "truncated", f"The file ends inside element {tag}: {len(value)} of {length} bytes are there."
             )
     if stopper.pixel_bytes is not None and stopper.pixel_bytes > available:
+        held = max(0, available)
         raise UnreadableFile(
-            "truncated",
-            f"The pixel data are said to have {stopper.pixel_bytes} bytes, but the file holds {available} more.",
+            "truncated", f"The pixel data are said to have {stopper.pixel_bytes} bytes, but the file holds {held}."
         )
 
 
