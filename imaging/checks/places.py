@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from scipy import ndimage
+
 from imaging.agreement.overlap import containment
 from imaging.geometry.affine import to_index
 from imaging.masks.overlap import shared_voxels
@@ -81,7 +84,10 @@ def candidate_is_finding(*, candidate: Candidate, finding: Finding, margin_mm: f
 
 
 def candidate_touches_finding(*, candidate: Candidate, finding: Finding) -> bool:
-    """Say whether the outlines of a candidate and a finding on the same grid share a voxel."""
+    """Say whether the outlines of a candidate and a finding on the same grid share a voxel or lie face to face."""
     if candidate.mask is None or finding.mask is None:
         return False
-    return shared_voxels(candidate.mask, finding.mask) > 0
+    first, second, third = candidate.mask.origin
+    grown = ndimage.binary_dilation(np.pad(candidate.mask.voxels, 1))
+    reach = Mask(grid=candidate.mask.grid, origin=(first - 1, second - 1, third - 1), voxels=grown)
+    return shared_voxels(reach, finding.mask) > 0
