@@ -227,11 +227,12 @@ class CorrectionRow:
 
 @dataclass(frozen=True, slots=True)
 class VoteRow:
-    """One verdict as given. ``changed``: a final verdict that differs from the same reader's blind one (REQ-30)."""
+    """One verdict as given, blind or final. ``changed``: it differs from the same reader's blind one (REQ-30)."""
 
     reader: str
     simulated: bool
-    phase: str
+    round: int
+    final: bool
     decision: str
     changed: bool
     rationale: str
@@ -255,7 +256,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class FlagEntry:
-    """One flag in full. ``trail``: index in the ledger and what happened, in order."""
+    """One flag in full. ``trail``: index in the ledger and what happened, in order. ``votes``: by round and reader."""
 
     label: str
     suspicion: str

@@ -31,6 +31,7 @@ from compliance.rendering.document import (
     ReaderEffect,
     ReportDocument,
     SeriesRow,
+    VoteRow,
 )
 
 DRAFT = "DRAFT - unsigned"
@@ -115,8 +116,8 @@ def _view(document: ReportDocument, marks: tuple[str, ...], pictures: dict[str, 
                     False,
                 ),
                 ("Made", f"{wording.moment(identity.generated_at)} by {identity.generated_by}", False),
-                ("Ledger", wording.count_of(document.audit.ledger_size, "event", "events") + " sealed; head:", False),
-                ("", document.audit.ledger_head, True),
+                ("Ledger", wording.count_of(document.audit.ledger_size, "sealed event", "sealed events"), False),
+                ("Head of the ledger", document.audit.ledger_head, True),
             )
         ],
     }
@@ -186,7 +187,9 @@ def _printed(value: object, pictures: dict[str, bytes]) -> dict[str, object]:
                 "standing": f"{value.state}: {value.outcome}" if value.outcome else value.state,
                 "probability_short": f"{value.probability:f}",
                 "probability_long": f"{value.probability:f} (as last observed)",
-                "trail_text": "; ".join(f"event {index}: {what}" for index, what in value.trail) or "no event",
+                "trail_text": _trail(value.trail),
+                "readings": _readings(value),
+                "shown_notes": _shown_notes(value.votes),
             }
         case Picture():
             name = f"picture-{len(pictures)}.png"
@@ -194,6 +197,46 @@ def _printed(value: object, pictures: dict[str, bytes]) -> dict[str, object]:
             return {"file": name}
         case _:
             return {}
+
+
+def _trail(trail: tuple[tuple[str, str], ...]) -> str:
+    """Return what happened to a flag, each kind of event once with its indices, in the order of first occurrence."""
+    indices: dict[str, list[str]] = {}
+    for index, what in trail:
+        indices.setdefault(what, []).append(index)
+    return "; ".join(f"{what}: {', '.join(found)}" for what, found in indices.items()) or "no event"
+
+
+def _readings(flag: FlagEntry) -> list[dict[str, object]]:
+    """Return the votes as readings: one reader in one round, with the blind and the final verdict side by side."""
+    readings: dict[tuple[int, str], dict[str, object]] = {}
+    for vote in flag.votes:
+        reading = readings.setdefault(
+            (vote.round, vote.reader),
+            {
+                "reader": vote.reader,
+                "simulated": vote.simulated,
+                "round": f"Round {vote.round}" if flag.rounds > 1 else "",
+                "blind": None,
+                "final": None,
+            },
+        )
+        reading["final" if vote.final else "blind"] = vote
+    return list(readings.values())
+
+
+def _shown_notes(votes: tuple[VoteRow, ...]) -> list[str]:
+    """Return what had been shown, said once for all votes of a phase that saw the same."""
+    notes: dict[tuple[bool, str], list[str]] = {}
+    for vote in votes:
+        notes.setdefault((vote.final, vote.shown), []).append(vote.reader)
+    lines = []
+    for final, phase in ((False, "blind"), (True, "final")):
+        told = {shown: readers for (of_final, shown), readers in notes.items() if of_final is final}
+        for shown, readers in told.items():
+            whose = "" if len(told) == 1 else f" of {', '.join(dict.fromkeys(readers))}"
+            lines.append(f"Shown before the {phase} verdicts{whose}: {shown}")
+    return lines
 
 
 def _is_digest(text: str) -> bool:

@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from imaging.types import Action
 from qaservice.projects.models import Role
-from qaservice.review.models import Decision, Phase
+from qaservice.review.models import Decision
 
 SUSPICIONS = {
     "missing_nodule": "Missing nodule",
@@ -32,8 +32,6 @@ PROPOSED = {
     Action.REPLACE_OUTLINE.value: "Replace the outline",
     Action.RECATEGORISE.value: "Change the category",
 }
-
-PHASES = {Phase.BLIND.value: "Blind, before the reveal", Phase.FINAL.value: "Final, after the reveal"}
 
 SIMULATED = "simulated"
 
@@ -66,9 +64,14 @@ def decimal(value: float, places: int) -> Decimal:
     return rounded if rounded else abs(rounded)
 
 
+def coordinates(x_mm: float, y_mm: float, z_mm: float) -> str:
+    """Return a place in LPS millimetres with one decimal: ``"(-61.2, 48.9, -112.5) mm"``."""
+    return f"({decimal(x_mm, 1)}, {decimal(y_mm, 1)}, {decimal(z_mm, 1)}) mm"
+
+
 def place(x_mm: float, y_mm: float, z_mm: float) -> str:
-    """Return a place in LPS millimetres with one decimal, and where that lies from the scanner's origin."""
-    return f"({decimal(x_mm, 1)}, {decimal(y_mm, 1)}, {decimal(z_mm, 1)}) mm, DICOM patient axes (left, back, head)"
+    """Return a place in LPS millimetres with one decimal, and what the three axes are."""
+    return f"{coordinates(x_mm, y_mm, z_mm)}, DICOM patient axes (to the left, to the back, to the head)"
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:

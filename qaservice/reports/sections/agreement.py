@@ -26,7 +26,7 @@ from qaservice.labels.models import FindingRevision
 from qaservice.labels.selectors import mask_of
 from qaservice.reports import words
 from qaservice.reports.evidence import Evidence
-from qaservice.reports.sections.statistics import absent, measure
+from qaservice.reports.sections.statistics import LEAST_PATIENTS, RESAMPLES, absent, measure
 from qaservice.review.models import Decision, Phase
 
 # A coefficient over fewer units swings from one end to the other with a single rating.
@@ -62,10 +62,21 @@ class LesionMarks:
 def agreement(evidence: Evidence, *, shape_of: Shapes = mask_of) -> Agreement:
     """Return all measures of agreement; each says what it rests on, or why it has no value."""
     return Agreement(
-        explanation=EXPLANATION,
+        explanation=(*EXPLANATION, _about_intervals(evidence)),
         readers=tuple(_among_readers(evidence, shape_of)),
         reviewers=tuple(_among_reviewers(evidence)),
     )
+
+
+def _about_intervals(evidence: Evidence) -> str:
+    patients = len({study.patient_key for study in evidence.studies.values()})
+    text = f"Intervals are percentiles of {RESAMPLES} draws of whole patients with replacement."
+    if patients < LEAST_PATIENTS:
+        text += (
+            f" This dataset has {words.counted(patients, 'patient')}, and fewer than {LEAST_PATIENTS} give no interval "
+            "that means anything; so none is given."
+        )
+    return text
 
 
 def lesions_of(evidence: Evidence) -> list[LesionMarks]:

@@ -72,8 +72,8 @@ def reader_effect(evidence: Evidence) -> ReaderEffect:
     away = sum(pair.blind.decision == Decision.LABEL_WRONG for pair in changed)
     interval, how = by_patient(units=[(pair.patient, pair) for pair in pairs], statistic=_share_changed)
     direction = (
-        f"{towards} of the {len(changed)} changed verdicts moved to “label is wrong”, as the check suspected; "
-        f"{away} moved away from it."
+        f"Of {words.counted(len(changed), 'changed verdict')}, {towards} moved to “label is wrong”, as the check "
+        f"suspected, and {away} moved away from it."
         if changed
         else "No verdict changed after the reveal."
         if pairs

@@ -63,7 +63,7 @@ def _entry(evidence: Evidence, flag: Flag, what: Mapping[str, str]) -> FlagEntry
         image_number="none" if index is None else _image_number(numbers, index),
         reason=latest.reason,
         identifiers=tuple(_identifiers(flag, observations, uids, index)),
-        votes=tuple(_votes(flag, evidence.verdicts.get(flag.pk, ()))),
+        votes=tuple(_votes(evidence.verdicts.get(flag.pk, ()))),
         decision=_decision(flag, consensuses, correction),
         correction=_correction(flag, correction) if correction else None,
         trail=tuple(
@@ -111,16 +111,16 @@ def _identifiers(
     return facts
 
 
-def _votes(flag: Flag, verdicts: Sequence[Verdict]) -> list[VoteRow]:
+def _votes(verdicts: Sequence[Verdict]) -> list[VoteRow]:
     blind = {(one.round, one.reader_id): one.decision for one in verdicts if one.phase == Phase.BLIND}
     rows = []
     for verdict in sorted(verdicts, key=lambda one: (one.round, one.reader.display_name, one.given_at, str(one.pk))):
-        phase = words.PHASES[verdict.phase]
         rows.append(
             VoteRow(
                 reader=verdict.reader.display_name,
                 simulated=verdict.simulated,
-                phase=phase if flag.round == 1 else f"Round {verdict.round}. {phase}",
+                round=verdict.round,
+                final=verdict.phase == Phase.FINAL,
                 decision=words.decision(verdict.decision),
                 changed=verdict.phase == Phase.FINAL
                 and blind.get((verdict.round, verdict.reader_id), verdict.decision) != verdict.decision,
@@ -151,7 +151,7 @@ def _shown(shown: Mapping[str, object]) -> str:
     if not shown.get("opinions_revealed"):
         return f"{text}, neutral pointer to the place; no other opinion."
     others, proposals = shown.get("other_sets"), shown.get("proposals")
-    parts = [text, "reason and score", f"opinion of the model {str(shown.get('model_sha256', ''))[:12]}"]
+    parts = [text, "reason and score", f"opinion of model bundle {str(shown.get('model_sha256', ''))[:12]}"]
     if isinstance(others, list):
         parts.append(words.counted(len(others), "other reader's labels", "other readers' labels"))
     if isinstance(proposals, list):
@@ -175,7 +175,7 @@ def _correction(flag: Flag, correction: Correction) -> CorrectionRow:
     return CorrectionRow(
         flag=str(flag),
         action=words.ACTIONS[correction.action],
-        place=words.place(correction.after.x_mm, correction.after.y_mm, correction.after.z_mm),
+        place=words.coordinates(correction.after.x_mm, correction.after.y_mm, correction.after.z_mm),
         before=_described(correction.before),
         after=_described(correction.after),
         before_sha256=_digest(correction.before),

@@ -84,7 +84,7 @@ def measure(
         upper=words.decimal(interval.upper, places) if interval else None,
         unit=unit,
         basis=basis,
-        remark=words.sentence("; ".join(part for part in (remark, how) if part)),
+        remark=words.sentence("; ".join(part for part in (remark, how if interval else "") if part)),
     )
 
 

@@ -64,17 +64,18 @@ def gradient_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
 
 
-def _vote(number: int, phase: str, decision: str, *, changed: bool) -> VoteRow:
+def _vote(number: int, decision: str, *, final: bool, changed: bool) -> VoteRow:
     return VoteRow(
         reader=f"Dr Ada Example {number}",
         simulated=number == 2,
-        phase=phase,
+        round=1,
+        final=final,
         decision=decision,
         changed=changed,
         rationale="A round opacity of about 6 mm with smooth margin stands beside the vessel on three images; "
         "the label stops one image short of it.",
         correction="Add: nodule >= 3 mm, sphere of 6.2 mm" if decision == "Label is wrong" else "",
-        shown="image and label" if phase == "before the reveal" else "image, label, model, other readers, proposals",
+        shown="image, label, model, other readers, proposals" if final else "image and label",
         given_at=MADE_AT - timedelta(minutes=90 - number),
     )
 
@@ -98,10 +99,10 @@ def _flag(number: int) -> FlagEntry:
     settled = number % 3 != 0
     wrong = number % 3 == 1
     votes = (
-        _vote(1, "before the reveal", "Label is right", changed=False),
-        _vote(1, "after the reveal", "Label is wrong", changed=True),
-        _vote(2, "before the reveal", "Label is wrong", changed=False),
-        _vote(2, "after the reveal", "Label is wrong", changed=False),
+        _vote(1, "Label is right", final=False, changed=False),
+        _vote(1, "Label is wrong", final=True, changed=True),
+        _vote(2, "Label is wrong", final=False, changed=False),
+        _vote(2, "Label is wrong", final=True, changed=False),
     )
     return FlagEntry(
         label=label,
