@@ -16,7 +16,6 @@ logger = logging.getLogger(__name__)
 
 WORK = "qaservice.jobs.work"
 TICK = "qaservice.jobs.tick"
-QUEUE = "celery"
 
 
 def house_task(*, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -26,7 +25,6 @@ def house_task(*, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any
     """
     made = app.task(
         name=name,
-        queue=QUEUE,
         acks_late=True,
         reject_on_worker_lost=True,
         ignore_result=True,
@@ -43,7 +41,7 @@ def wake_on_commit(*, job_id: uuid.UUID) -> None:
 def wake(*, job_id: uuid.UUID) -> bool:
     """Send the wake-up. A broker that does not answer is no error: the next tick sends it again."""
     try:
-        app.send_task(WORK, args=[str(job_id)], queue=QUEUE, retry=False)
+        app.send_task(WORK, args=[str(job_id)], retry=False)
     except Exception as error:  # a broker raises its transport's own errors, which have no common base
         logger.warning("no wake-up for job %s: %s; the next tick tries again", job_id, type(error).__name__)
         return False

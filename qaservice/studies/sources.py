@@ -114,7 +114,7 @@ def _directory_entries(folder: Path, limits: SourceLimits) -> list[Entry]:
     entries: list[Entry] = []
     waiting = [folder]
     while waiting:
-        for child in sorted(waiting.pop().iterdir()):
+        for child in waiting.pop().iterdir():
             name = child.relative_to(folder).as_posix()
             mode = child.lstat().st_mode
             if stat.S_ISLNK(mode):
@@ -127,7 +127,7 @@ def _directory_entries(folder: Path, limits: SourceLimits) -> list[Entry]:
                 entries.append(Entry(_printable(name), 0, _refusing("special-file", "not a plain file")))
         if len(entries) > limits.files:
             break
-    return entries
+    return sorted(entries, key=lambda entry: entry.name)
 
 
 def _file_reader(path: Path, limits: SourceLimits) -> Callable[[int | None], bytes]:
