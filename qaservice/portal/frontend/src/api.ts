@@ -75,12 +75,14 @@ export class Api {
     return this.json("GET", `assignments/${assignment}/overlays/`) as Promise<OverlayRecord[]>;
   }
 
-  verdict(assignment: string, verdict: VerdictRequest): Promise<unknown> {
-    return this.json("POST", `assignments/${assignment}/verdicts/`, verdict);
+  /** Store a verdict; gives the case as it then stands. */
+  verdict(assignment: string, verdict: VerdictRequest): Promise<CaseView> {
+    return this.json("POST", `assignments/${assignment}/verdicts/`, verdict) as Promise<CaseView>;
   }
 
-  reveal(assignment: string): Promise<unknown> {
-    return this.json("POST", `assignments/${assignment}/reveal/`, {});
+  /** Have the opinions shown; gives the case with them. */
+  reveal(assignment: string): Promise<CaseView> {
+    return this.json("POST", `assignments/${assignment}/reveal/`, {}) as Promise<CaseView>;
   }
 
   async get(path: string): Promise<unknown> {

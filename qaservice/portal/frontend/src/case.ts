@@ -9,6 +9,16 @@ import { DECISIONS } from "./review/wording.ts";
 import { shiftDigit, type Shortcut } from "./shortcuts.ts";
 import { SliceStore } from "./slices.ts";
 import { Stage } from "./stage.ts";
+import type { CaseView, OverlayRecord } from "./types.ts";
+
+/** Only one label is in question; the same reader's other labels on the series are named as that. */
+function titled(records: OverlayRecord[], view: CaseView): OverlayRecord[] {
+  const labels = new Map(view.labels.map((label) => [label.revision_id, label]));
+  return records.map((record) => {
+    const label = record.role === "label" ? labels.get(record.id) : undefined;
+    return label ? { ...record, title: label.under_review ? `in question: ${label.category}` : `elsewhere: ${label.category}` } : record;
+  });
+}
 
 async function start(page: HTMLElement): Promise<void> {
   const data = page.dataset;
@@ -21,22 +31,22 @@ async function start(page: HTMLElement): Promise<void> {
   const stage = new Stage(required("#viewer", HTMLElement), series, store, { title: first.flag.label, sketching: true });
   const step = length(axisVector(series.affine, 0));
   const { viewer } = stage;
-  const apply = (records: Parameters<typeof prepare>[0], view: typeof first) => {
+  const draw = (records: OverlayRecord[], view: CaseView) => {
     const shown = new Map(viewer.overlays.map((overlay) => [overlay.id, overlay.visible]));
-    viewer.overlays = prepare(records, step);
+    viewer.overlays = prepare(titled(records, view), step);
     for (const overlay of viewer.overlays) overlay.visible = shown.get(overlay.id) ?? overlay.visible;
     viewer.marker = { placeMm: view.place_mm, radiusMm: view.radius_mm };
     stage.refreshLegend();
   };
-  apply(overlays, first);
-  const reload = async () => {
-    const [view, records] = await Promise.all([api.case(assignment), api.overlays(assignment)]);
-    apply(records, view);
+  draw(overlays, first);
+  const update = async (view: CaseView) => {
+    draw(await api.overlays(assignment), view);
     panel.show(view);
     panelHost.scrollTo({ top: 0 });
   };
+  const reload = async () => update(await api.case(assignment));
   const panelHost = required("#review", HTMLElement);
-  const surroundings = { nextUrl: data["next"] ?? "", nextText: data["nextText"] ?? "Next case", reload };
+  const surroundings = { nextUrl: data["next"] ?? "", nextText: data["nextText"] ?? "Next case", update, reload };
   const panel = new ReviewPanel(panelHost, api, stage, surroundings, first);
   const decisions: Shortcut[] = DECISIONS.map((words, i) => ({
     keys: `Shift + ${i + 1}`,

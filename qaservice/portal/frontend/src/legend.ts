@@ -5,7 +5,7 @@ import type { Overlay } from "./overlays.ts";
 import type { Viewer } from "./viewer.ts";
 
 const HEADINGS: Record<Overlay["role"], string> = {
-  label: "Label under review",
+  label: "Labels of the reader under review",
   other: "Other readers",
   model: "Model",
   proposal: "Proposed corrections",
@@ -38,10 +38,9 @@ function row(overlay: Overlay, viewer: Viewer): HTMLElement {
     overlay.visible = box.checked;
     viewer.changed();
   });
-  const go = button("go", () => viewer.goTo(overlay.middle), {
+  const go = button(`image ${imageNumber(viewer, overlay.middle)}`, () => viewer.goTo(overlay.middle), {
     class: "link",
-    "aria-label": `Go to ${overlay.title}`,
-    title: `Image ${imageNumber(viewer, overlay.middle)}`,
+    "aria-label": `Go to ${overlay.title} on image ${imageNumber(viewer, overlay.middle)}`,
   });
   return el(
     "li",

@@ -37,12 +37,14 @@ const STYLES: Record<OverlayRecord["role"], Style> = {
 };
 
 export function prepare(records: readonly OverlayRecord[], sliceStepMm: number): Overlay[] {
-  let others = 0;
+  const readers: string[] = [];
   return records.map((record) => {
     const style = { ...STYLES[record.role] };
     if (record.role === "other") {
-      style.colour = OTHERS[others % OTHERS.length] ?? style.colour;
-      others += 1;
+      // One colour a reader: titles begin with the reader's name.
+      const reader = record.title.slice(0, Math.max(record.title.lastIndexOf(": "), 0)) || record.title;
+      if (!readers.includes(reader)) readers.push(reader);
+      style.colour = OTHERS[readers.indexOf(reader) % OTHERS.length] ?? style.colour;
     }
     const base = { id: record.id, role: record.role, title: record.title, style, visible: record.role !== "proposal" };
     return { ...base, ...drawing(record, sliceStepMm) };

@@ -62,6 +62,7 @@ export class Stage {
     };
     this.viewer.onChange = () => this.refresh();
     this.choose("window");
+    this.compareLetters();
   }
 
   /** Start listening to keys; ``extra`` are the page's own. */
@@ -118,6 +119,15 @@ export class Stage {
     for (const mark of frame.querySelectorAll<HTMLElement>(".letter")) {
       mark.textContent = this.viewer.orientation.letters[mark.dataset["side"] as "left"];
     }
+  }
+
+  /** The server works the letters out by itself; where the two disagree, no one should trust left and right. */
+  private compareLetters(): void {
+    const { orientation, series } = this.viewer;
+    const stored = series.letters;
+    const [left, right] = orientation.flipX ? [stored.right, stored.left] : [stored.left, stored.right];
+    if (orientation.transpose || (orientation.letters.left[0] === left[0] && orientation.letters.right[0] === right[0])) return;
+    this.announcer.after(el("p", { class: "problem", role: "alert" }, "Left and right could not be confirmed for this series. Do not read it; tell the QA lead."));
   }
 
   private corners(): HTMLElement[] {
@@ -223,6 +233,6 @@ export class Stage {
 
 function letterMarks(): HTMLElement[] {
   return (["left", "right", "top", "bottom"] as const).map((side) =>
-    el("span", { class: `letter ${side}`, "data-side": side, "aria-hidden": "true" }),
+    el("span", { class: `letter at-${side}`, "data-side": side, "aria-hidden": "true" }),
   );
 }

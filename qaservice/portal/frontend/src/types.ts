@@ -10,7 +10,8 @@ export interface SeriesView {
   shape: Triple;
   spacing_mm: Triple;
   affine: Affine;
-  orientation: { left: string; right: string; top: string; bottom: string };
+  /** Letters at the edges of a slice shown as stored. */
+  letters: { left: string; right: string; top: string; bottom: string };
   instance_numbers: (number | null)[];
   sop_instance_uids: string[];
 }

@@ -12,7 +12,9 @@ import { correctionText, percent, titleOf } from "./wording.ts";
 export interface Surroundings {
   nextUrl: string;
   nextText: string;
-  /** Read the case and its overlays anew. */
+  /** Show the case as it now stands, with the overlays that go with it. */
+  update: (view: CaseView) => Promise<void>;
+  /** Read the case anew, after someone else changed it. */
   reload: () => Promise<void>;
 }
 
@@ -161,8 +163,7 @@ export class ReviewPanel {
     control.disabled = true;
     problem.textContent = "";
     try {
-      await this.api.reveal(this.view.id);
-      await this.surroundings.reload();
+      await this.surroundings.update(await this.api.reveal(this.view.id));
     } catch (error) {
       problem.textContent = wordsOf(error);
       control.disabled = false;
@@ -200,8 +201,9 @@ export class ReviewPanel {
       return;
     }
     form.busy(true);
+    let view: CaseView;
     try {
-      await this.api.verdict(this.view.id, request);
+      view = await this.api.verdict(this.view.id, request);
     } catch (error) {
       form.busy(false);
       form.problem(wordsOf(error));
@@ -209,12 +211,11 @@ export class ReviewPanel {
       return;
     }
     dropDraft(this.view.id, situation.phase);
-    try {
-      if (situation.phase === "blind") await this.api.reveal(this.view.id);
-    } finally {
-      // Where the reveal failed, the case as read anew offers it as a step of its own.
-      await this.surroundings.reload().catch((error: unknown) => form.problem(wordsOf(error)));
+    if (situation.phase === "blind") {
+      // Where the reveal fails, the case as it stands offers it as a step of its own.
+      view = await this.api.reveal(this.view.id).catch(() => view);
     }
+    await this.surroundings.update(view).catch((error: unknown) => form.problem(wordsOf(error)));
   }
 
   private offerReload(form: VerdictForm): void {

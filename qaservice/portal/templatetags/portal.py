@@ -1,0 +1,115 @@
+"""How values are written on pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from qaservice.accounts.models import User
+
+register = template.Library()
+
+TONES = {
+    "open": "open",
+    "disputed": "warn",
+    "settled": "good",
+    "accepted": "good",
+    "accepted-with-warning": "warn",
+    "refused": "bad",
+    "quarantined": "warn",
+    "stored": "good",
+    "duplicate": "quiet",
+    "ignored": "quiet",
+    "queued": "quiet",
+    "received": "quiet",
+    "running": "open",
+    "completed": "good",
+    "done": "good",
+    "failed": "bad",
+    "cancelled": "quiet",
+    "assigned": "open",
+    "blind-voted": "open",
+    "revealed": "open",
+    "released": "quiet",
+}
+
+
+@register.simple_tag
+def state(value: str, text: str = "") -> SafeString:
+    """Return a state as a badge; colour is never the only sign."""
+    return format_html('<span class="badge {}">{}</span>', TONES.get(value, "quiet"), text or words(value))
+
+
+@register.filter
+def words(value: object) -> str:
+    """Return a code such as ``missing_nodule`` in words."""
+    return str(value).replace("_", " ").replace("-", " ")
+
+
+@register.simple_tag
+def who(user: User) -> SafeString:
+    """Return a person's name; a simulated actor's carries the word."""
+    return named(user.display_name, user.is_simulated)
+
+
+@register.simple_tag
+def named(name: str, simulated: bool) -> SafeString:
+    """Return a name from the record, with the mark of a simulated actor where it was one."""
+    mark = format_html(' <span class="badge simulated">simulated</span>') if simulated else ""
+    return format_html("{}{}", name, mark)
+
+
+@register.filter
+def percent(value: float) -> str:
+    """Return a probability; it is never rounded to certainty."""
+    if 0 < value < 0.01:
+        return "< 1 %"
+    if 0.99 < value < 1:
+        return "> 99 %"
+    return f"{value * 100:.0f} %"
+
+
+@register.filter
+def millimetres(place: tuple[float, float, float]) -> str:
+    """Return a place in LPS millimetres."""
+    return ", ".join(f"{value:.1f}".replace("-", "−") for value in place)
+
+
+@register.filter
+def moment(value: datetime | str) -> SafeString:
+    """Return a time in UTC, to the second, with its zone."""
+    when = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return format_html('<time datetime="{}">{} UTC</time>', when.isoformat(), when.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+@register.filter
+def short(value: object, characters: int = 12) -> SafeString:
+    """Return the beginning of a digest or UID, with the whole as its title."""
+    text = str(value)
+    if len(text) <= characters:
+        return format_html("<code>{}</code>", text)
+    return format_html('<code title="{}">{}…</code>', text, text[:characters])
+
+
+@register.filter
+def item(mapping: Mapping[str, object], key: str) -> object:
+    """Return ``mapping[key]``, or nothing."""
+    return mapping.get(key, "")
+
+
+@register.filter
+def plain(value: object) -> str:
+    """Return a value of evidence as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list):
+        return ", ".join(plain(part) for part in value) or "none"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{words(key)}: {plain(part)}" for key, part in value.items())
+    return "none" if value is None else str(value)

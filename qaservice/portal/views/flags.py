@@ -1,0 +1,64 @@
+"""Flags for those who lead or inspect: the list, and the whole record of one."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET
+
+from qaservice.analysis.models import Flag, FlagState
+from qaservice.analysis.selectors import flags_of
+from qaservice.common.errors import NotFound
+from qaservice.portal.access import page, show, visit
+from qaservice.portal.figures import flag_rows
+from qaservice.portal.paging import paged
+from qaservice.review.records import flag_record
+
+ORDERINGS = (
+    ("-score", "most likely wrong first"),
+    ("score", "least likely wrong first"),
+    ("number", "number"),
+    ("-number", "number, newest first"),
+    ("check_name", "check"),
+    ("state", "state"),
+)
+
+
+@require_GET
+@page
+def flag_list(request: HttpRequest, key: str) -> HttpResponse:
+    """A project's flags, filtered by check and state, sorted by score or number."""
+    here = visit(request, key=key, action="inspect")
+    check, state = request.GET.get("check", ""), request.GET.get("state", "")
+    ordering = request.GET.get("ordering", "-score")
+    rows = flags_of(project=here.project, check=check, state=state, ordering=ordering)
+    return show(
+        request,
+        here,
+        "flags.html",
+        {
+            "rows": paged(request, rows),
+            "checks": [row.check for row in flag_rows(project=here.project)],
+            "states": FlagState.choices,
+            "orderings": ORDERINGS,
+            "check": check,
+            "state": state,
+            "ordering": ordering,
+        },
+    )
+
+
+@require_GET
+@page
+def flag_page(request: HttpRequest, key: str, flag_id: uuid.UUID) -> HttpResponse:
+    """Everything known of one flag: evidence, who was asked, votes with what was shown, outcome, correction, history."""
+    here = visit(request, key=key, action="inspect")
+    flag = (
+        Flag.objects.select_related("project", "series__study", "annotation_set")
+        .filter(pk=flag_id, project=here.project)
+        .first()
+    )
+    if flag is None:
+        raise NotFound("there is no such flag", code="no-such-flag")
+    return show(request, here, "flag.html", {"flag": flag, "record": flag_record(flag=flag)})
