@@ -5,19 +5,17 @@ No background's label is ever learnt from: where a scan has, or may have, lesion
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from imaging.geometry.affine import to_index
 from imaging.geometry.regions import lung_region
 from imaging.inference.sampling import WorkingVolume, resample_box
+from imaging.training.scans import Scan, read_scan
 
 WORKING_MM = 1.25
 MARGIN_MM = 25.0
@@ -28,22 +26,21 @@ class Source:
     """A public scan that may serve as background.
 
     ``usable_mm``: thickness of the scan that is used, from its lowest slice; the rest holds unannotated lesions.
-    ``silent``: boxes ((x, y, z), (x, y, z)) in LPS mm that the loss does not see. ``weight``: share of draws.
+    ``slice_blur_mm``: standard deviation of its slice profile. ``weight``: share of draws.
     """
 
     name: str
     slice_blur_mm: float
     usable_mm: float
-    silent: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...]
     weight: float
 
 
 # Thick-slice scans (8 mm) are left out: a nodule smaller than their spacing cannot be inserted honestly.
 SOURCES = (
     # Both apices hold opacities (a nodule on the right, scars on the left); no outline of them is published.
-    Source("lungfcp", 0.6, 50.0, (), 0.45),
-    Source("4dlung", 0.9, 1000.0, (), 0.4),
-    Source("acrin-chest", 1.45, 1000.0, (), 0.15),
+    Source("lungfcp", 0.6, 50.0, 0.45),
+    Source("4dlung", 0.9, 1000.0, 0.4),
+    Source("acrin-chest", 1.45, 1000.0, 0.15),
 )
 
 
@@ -71,9 +68,9 @@ def load_grounds(folder: Path) -> list[tuple[Ground, float]]:
     """Return (ground, weight of draws) for each known scan in ``folder``, as ``NAME/ct`` or ``NAME.zip``."""
     found = []
     for source in SOURCES:
-        files = list(_files(folder, source.name))
-        if files:
-            found.append((_ground(source, files), source.weight))
+        scan = read_scan(folder=folder, name=source.name, usable_mm=source.usable_mm)
+        if scan is not None:
+            found.append((_ground(source, scan), source.weight))
     return found
 
 
@@ -128,44 +125,17 @@ def working_box(hounsfield: NDArray[np.int16], spacing_mm: tuple[float, float, f
     )
 
 
-def _files(folder: Path, name: str) -> Iterator[tuple[str, bytes]]:
-    unpacked, packed = folder / name, folder / f"{name}.zip"
-    if unpacked.is_dir():
-        for path in sorted(unpacked.rglob("*.dcm")):
-            yield path.relative_to(unpacked).as_posix(), path.read_bytes()
-    elif packed.is_file():
-        with zipfile.ZipFile(packed) as archive:
-            for entry in sorted(archive.namelist()):
-                if entry.endswith(".dcm"):
-                    yield entry, archive.read(entry)
-
-
-def _ground(source: Source, files: list[tuple[str, bytes]]) -> Ground:
-    datasets = [pydicom.dcmread(io.BytesIO(content)) for _, content in files]
-    slices = sorted(
-        (dataset for dataset in datasets if dataset.Modality == "CT"),
-        key=lambda dataset: float(dataset.ImagePositionPatient[2]),
-    )
-    heights = np.array([float(dataset.ImagePositionPatient[2]) for dataset in slices])
-    between_rows, between_columns = (float(step) for step in slices[0].PixelSpacing)
-    spacing = (float(np.median(np.diff(heights))), between_rows, between_columns)
-    count = int(np.count_nonzero(heights - heights[0] < source.usable_mm))
-    hounsfield = np.stack(
-        [
-            dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
-            for dataset in slices[:count]
-        ]
-    ).astype(np.int16)
-    working = working_box(hounsfield, spacing)
+def _ground(source: Source, scan: Scan) -> Ground:
+    grid = scan.volume.grid
+    working = working_box(scan.volume.hounsfield, grid.spacing_mm)
     silent = np.zeros(working.hounsfield.shape, dtype=np.bool_)
-    origin = np.array([float(value) for value in slices[0].ImagePositionPatient])
-    for box in (*source.silent, *_contour_boxes(datasets)):
-        corners = np.sort(np.array(box) - origin, axis=0)[:, ::-1] / np.array(spacing)
+    for box in scan.lesion_boxes:
+        corners = np.sort(np.array([to_index(grid, corner) for corner in box]), axis=0)
         low, high = working.from_scan(corners)
         silent[tuple(slice(max(0, int(a)), max(0, int(np.ceil(b)) + 1)) for a, b in zip(low, high, strict=True))] = True
     return make_ground(
         name=source.name,
-        uid=str(slices[0].SeriesInstanceUID),
+        uid=scan.volume.series_instance_uid,
         working=working,
         silent=silent,
         lesions=np.zeros_like(silent),
@@ -173,18 +143,3 @@ def _ground(source: Source, files: list[tuple[str, bytes]]) -> Ground:
         slice_blur_mm=source.slice_blur_mm,
         smallest=64,
     )
-
-
-def _contour_boxes(datasets: Sequence[pydicom.Dataset]) -> Iterator[NDArray[np.float64]]:
-    """Boxes 8 mm wider than each tumour or lymph node that an RTSTRUCT outlines."""
-    for dataset in datasets:
-        if dataset.Modality != "RTSTRUCT":
-            continue
-        names = {int(item.ROINumber): str(item.ROIName) for item in dataset.StructureSetROISequence}
-        for item in dataset.ROIContourSequence:
-            if not names[int(item.ReferencedROINumber)].startswith(("Tumor", "LN")):
-                continue
-            points = np.concatenate(
-                [np.array(contour.ContourData, dtype=np.float64).reshape(-1, 3) for contour in item.ContourSequence]
-            )
-            yield np.stack([points.min(axis=0) - 8.0, points.max(axis=0) + 8.0])
