@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models.base import ModelBase
 
 from compliance.errors import UnrecordedChange
-from compliance.recorded_history import HISTORY_ID, HistoryRow, RecordedHistory, append_only
+from compliance.recorded_history import HISTORY_ID, HistoryRow, RecordedHistory, append_only, operational_only
 from compliance.running import Change, current_change
 
 __all__ = [
@@ -91,10 +91,9 @@ class VersionedModel(models.Model):
             current_change()
             super().save(force_insert=True, using=using)
             return
-        fields = frozenset(update_fields or ())
-        if not fields or not fields <= self.operational_fields:
+        if not operational_only(self, update_fields):
             raise UnrecordedChange(_name_the_way(type(self)))
-        super().save(using=using, update_fields=fields)
+        super().save(using=using, update_fields=update_fields)
 
     def delete(self, using: Any = None, keep_parents: bool = False) -> Never:
         raise UnrecordedChange(f"{type(self).__name__} rows are never deleted: close or supersede them by a change")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Never
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import models
+from django.db import models, transaction
 from django.db.models import OuterRef
 from django.db.models.base import ModelBase
 from simple_history.manager import HistoricalQuerySet
@@ -131,6 +131,8 @@ class RecordedHistory(HistoricalRecords):  # type: ignore[misc]  # untyped packa
         """Attach the history model, and keep this object where compare-and-swap finds it."""
         super().finalize(sender, **kwargs)
         if hasattr(sender._meta, "simple_history_manager_attribute"):
+            # The package hears of a save only after it was committed: what is not allowed is refused before.
+            models.signals.pre_save.connect(self.pre_save, sender=sender, weak=False)
             sender._recorded_history = self  # type: ignore[attr-defined]  # read by compliance.recording
 
     def fields_included(self, model: type[models.Model] | models.Model) -> list[models.Field[Any, Any]]:
@@ -147,14 +149,20 @@ class RecordedHistory(HistoricalRecords):  # type: ignore[misc]  # untyped packa
         made._history_excluded_fields = sorted(model.operational_fields)  # type: ignore[attr-defined]  # as above
         return made
 
+    def pre_save(self, instance: models.Model, raw: bool, update_fields: frozenset[str] | None, **kwargs: Any) -> None:
+        """Let through a creation inside a change, and a save of operational fields alone; no fixtures."""
+        if instance._state.adding and not raw:
+            current_change()
+        elif raw or not operational_only(instance, update_fields):
+            raise UnrecordedChange(f"{type(instance).__name__} cannot be saved past its record")
+
     def post_save(self, instance: models.Model, created: bool, using: str | None = None, **kwargs: Any) -> None:
-        """Write the "+" row of a creation. Raises UnrecordedChange for any other save, fixtures included."""
-        if created and not kwargs.get("raw", False):
+        """Write the "+" row of a creation. Raises UnrecordedChange where a "new" row overwrote a stored one."""
+        if created:
             self.create_historical_record(instance, "+", using=using)
-            return
-        fields = frozenset(kwargs.get("update_fields") or ())
-        if created or not fields or not fields <= instance.operational_fields:  # type: ignore[attr-defined]  # as above
-            raise UnrecordedChange(f"{type(instance).__name__} was saved past its record; the save is undone")
+        elif not operational_only(instance, kwargs.get("update_fields")):
+            transaction.set_rollback(True, using)
+            raise UnrecordedChange(f"{type(instance).__name__} was saved past its record; the transaction is undone")
 
     def post_delete(self, instance: models.Model, using: str | None = None, **kwargs: Any) -> Never:
         """Refuse: the deletion is rolled back with the transaction that the collector opened."""
@@ -181,6 +189,12 @@ class RecordedHistory(HistoricalRecords):  # type: ignore[misc]  # untyped packa
 
     def _get_history_user_fields(self) -> dict[str, Any]:
         return {"history_user": property(lambda row: row.actor_id, _ignore)}
+
+
+def operational_only(row: models.Model, fields: Iterable[str] | None) -> bool:
+    """Return whether a save of these fields of a versioned row touches operational fields alone, and at least one."""
+    named = frozenset(fields or ())
+    return bool(named) and named <= row.operational_fields  # type: ignore[attr-defined]  # versioned models have it
 
 
 def write_history(row: models.Model, history_type: str) -> None:
