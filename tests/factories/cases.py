@@ -35,7 +35,7 @@ SHAPE = (40, 64, 64)
 SPACING_MM = (2.0, 1.5, 1.5)
 LEFT_LUNG: PointMm = (20.0, 3.0, 7.0)
 RIGHT_LUNG: PointMm = (-20.0, -6.0, -9.0)
-CHEST_WALL: PointMm = (0.0, 40.0, 0.0)
+CHEST_WALL: PointMm = (0.0, 42.0, 0.0)
 THRESHOLD = 0.5
 
 
