@@ -6,6 +6,7 @@ Messages never quote what a file says, since any element may hold a person's nam
 from __future__ import annotations
 
 import io
+import logging
 import math
 import warnings
 import zlib
@@ -14,14 +15,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pydicom import config
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_partial
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from imaging.errors import UnreadableFile
 from imaging.readers.limits import ReadLimits
 
+# pydicom's warnings and log lines quote element values, any of which may be a person's name. What is wrong with a value
+# that matters is found by the functions below.
+config.settings.reading_validation_mode = config.IGNORE
+warnings.filterwarnings("ignore", module=r"pydicom\b.*")
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+_NATIVE_SYNTAXES = frozenset(
+    {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
+)
 _PIXEL_TAGS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # float, double float and integer pixel data
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _PREAMBLE_BYTES = 132
@@ -37,6 +53,14 @@ class OpenedDataset:
     dataset: FileDataset
     transfer_syntax_uid: str
     pixel_bytes: int | None
+
+    @property
+    def has_native_pixels(self) -> bool:
+        """Whether the pixels lie there uncompressed, so that their length can be told from the header.
+
+        An unknown transfer syntax counts as compressed: newer ones than pydicom lists occur, and all of them are.
+        """
+        return self.pixel_bytes is not None and self.pixel_bytes >= 0 and self.transfer_syntax_uid in _NATIVE_SYNTAXES
 
 
 def open_dataset(source: bytes | Path, limits: ReadLimits, *, with_pixels: bool) -> OpenedDataset:
@@ -62,30 +86,27 @@ def _open(handle: BinaryIO, size: int, limits: ReadLimits, with_pixels: bool) ->
     if head[128:] != b"DICM":
         raise UnreadableFile("not-dicom", "Not a DICOM file: the mark DICM is missing at byte 128.")
     stopper = _PixelStop(keep_going=with_pixels)
-    with warnings.catch_warnings():
-        # pydicom's warnings quote element values.
-        warnings.simplefilter("ignore")
-        try:
-            syntax = _transfer_syntax(handle)
-            available = _inflated_bytes(handle, limits) if syntax == DeflatedExplicitVRLittleEndian else size
-            handle.seek(0)
-            dataset = read_partial(handle, stop_when=stopper)
-            if syntax != DeflatedExplicitVRLittleEndian and not with_pixels:
-                # The parser stopped where the pixel data element begins: tag, VR (if explicit) and length come first.
-                available = size - handle.tell() - (8 if dataset.original_encoding[0] else 12)
-            _check_complete(dataset, stopper, available)
-            _check_nesting(dataset, limits)
-        except UnreadableFile:
-            raise
-        except RecursionError:
-            raise UnreadableFile("nesting-too-deep", "Sequences are nested deeper than can be read.") from None
-        except (EOFError, zlib.error) as error:
-            raise UnreadableFile("truncated", "The file ends in the middle of its data set.") from error
-        except MemoryError:
-            raise UnreadableFile("malformed", "An element claims more bytes than there is memory for.") from None
-        # pydicom raises nearly anything on damaged input (struct.error, KeyError, AttributeError, OverflowError ...).
-        except Exception as error:
-            raise UnreadableFile("malformed", f"The data set cannot be parsed ({type(error).__name__}).") from error
+    try:
+        syntax = _transfer_syntax(handle)
+        available = _inflated_bytes(handle, limits) if syntax == DeflatedExplicitVRLittleEndian else size
+        handle.seek(0)
+        dataset = read_partial(handle, stop_when=stopper)
+        if syntax != DeflatedExplicitVRLittleEndian and not with_pixels:
+            # The parser stopped where the pixel data element begins: tag, VR (if explicit) and length come first.
+            available = size - handle.tell() - (8 if dataset.original_encoding[0] else 12)
+        _check_complete(dataset, stopper, available)
+        _check_nesting(dataset, limits)
+    except UnreadableFile:
+        raise
+    except RecursionError:
+        raise UnreadableFile("nesting-too-deep", "Sequences are nested deeper than can be read.") from None
+    except (EOFError, zlib.error) as error:
+        raise UnreadableFile("truncated", "The file ends in the middle of its data set.") from error
+    except MemoryError:
+        raise UnreadableFile("malformed", "An element claims more bytes than there is memory for.") from None
+    # pydicom raises nearly anything on damaged input (struct.error, KeyError, AttributeError, OverflowError ...).
+    except Exception as error:
+        raise UnreadableFile("malformed", f"The data set cannot be parsed ({type(error).__name__}).") from error
     return OpenedDataset(dataset, syntax, stopper.pixel_bytes)
 
 
@@ -236,11 +257,9 @@ def optional(read: Callable[[Dataset, str], float | None], dataset: Dataset, key
 
 
 def _value(dataset: Dataset, keyword: str) -> object:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            value: object = dataset.get(keyword)
-        # A lazily parsed element raises here whatever its damaged bytes provoke.
-        except Exception as error:
-            raise UnreadableFile("bad-value", f"{keyword} cannot be read ({type(error).__name__}).") from error
+    try:
+        value: object = dataset.get(keyword)
+    # A lazily parsed element raises here whatever its damaged bytes provoke.
+    except Exception as error:
+        raise UnreadableFile("bad-value", f"{keyword} cannot be read ({type(error).__name__}).") from error
     return value

@@ -115,8 +115,9 @@ class _Points:
         for part in element:
             if _name(part) not in names:
                 continue
+            texts = {_name(coordinate): coordinate.text or "" for coordinate in part}
             try:
-                found.append((int(_text(part, "xCoord")), int(_text(part, "yCoord"))))
+                found.append((int(texts.get("xCoord", "")), int(texts.get("yCoord", ""))))
             except ValueError:
                 self.unread += 1
         return tuple(found)
@@ -167,7 +168,10 @@ def _name(element: Element) -> str:
 
 
 def _child(element: Element, name: str) -> Element:
-    return next((one for one in element if _name(one) == name), Element(name))
+    for one in element:
+        if _name(one) == name:
+            return one
+    return Element(name)
 
 
 def _text(element: Element, name: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -179,15 +178,13 @@ def _frames(dataset: Dataset, shape: tuple[int, int, int], limits: ReadLimits) -
         raise UnreadableFile(
             "pixel-claim-too-large", f"The label claims {claimed} voxels; at most {limits.pixel_bytes} are read."
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            values: NDArray[np.generic] = pixel_array(dataset, raw=True)
-        # Decoders raise whatever their libraries do on damaged or unsupported streams.
-        except Exception as error:
-            raise UnreadableFile(
-                "pixels-not-decoded", f"The label's voxels cannot be decoded ({type(error).__name__})."
-            ) from error
+    try:
+        values: NDArray[np.generic] = pixel_array(dataset, raw=True)
+    # Decoders raise whatever their libraries do on damaged or unsupported streams.
+    except Exception as error:
+        raise UnreadableFile(
+            "pixels-not-decoded", f"The label's voxels cannot be decoded ({type(error).__name__})."
+        ) from error
     if values.ndim == 2:
         values = values[None]
     if values.shape != shape:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -153,7 +152,7 @@ def _check_pixel_claim(header: SliceHeader, opened: OpenedDataset, limits: ReadL
             f"The image claims {claimed} bytes of pixels; at most {limits.pixel_bytes} are read.",
             subjects=(header.sop_instance_uid,),
         )
-    if opened.pixel_bytes is None or opened.pixel_bytes < 0 or UID(opened.transfer_syntax_uid).is_compressed:
+    if opened.pixel_bytes is None or not opened.has_native_pixels:
         return
     if text_of(opened.dataset, "PhotometricInterpretation") == "YBR_FULL_422":
         claimed = claimed * 2 // 3  # two of three samples are stored (PS3.3 C.7.6.3.1.2)
@@ -223,20 +222,18 @@ def _stored_values(header: SliceHeader, data: bytes, limits: ReadLimits) -> NDAr
     if text_of(opened.dataset, "SOPInstanceUID") != header.sop_instance_uid:
         raise UnreadableFile("another-instance", "The file is not the instance that was asked for.", subjects=subjects)
     _check_pixel_claim(_header(opened), opened, limits)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            values: NDArray[np.generic] = pixel_array(opened.dataset, raw=True)
-        except MemoryError:
-            raise UnreadableFile("pixel-claim-too-large", "The pixels do not fit memory.", subjects=subjects) from None
-        # Decoders raise whatever their libraries do on damaged or unsupported streams.
-        except Exception as error:
-            syntax = UID(opened.transfer_syntax_uid).name
-            raise UnreadableFile(
-                "pixels-not-decoded",
-                f"The pixels cannot be decoded ({type(error).__name__}; transfer syntax {syntax}).",
-                subjects=subjects,
-            ) from error
+    try:
+        values: NDArray[np.generic] = pixel_array(opened.dataset, raw=True)
+    except MemoryError:
+        raise UnreadableFile("pixel-claim-too-large", "The pixels do not fit memory.", subjects=subjects) from None
+    # Decoders raise whatever their libraries do on damaged or unsupported streams.
+    except Exception as error:
+        syntax = UID(opened.transfer_syntax_uid).name
+        raise UnreadableFile(
+            "pixels-not-decoded",
+            f"The pixels cannot be decoded ({type(error).__name__}; transfer syntax {syntax}).",
+            subjects=subjects,
+        ) from error
     if values.shape != (header.rows, header.columns):
         raise UnreadableFile(
             "pixels-not-decoded", f"The pixels decode to {values.shape}, not to one slice.", subjects=subjects

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import math
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
@@ -16,7 +17,7 @@ from imaging.geometry.affine import orientation_letters, to_index
 from imaging.masks.build import full_voxels
 from imaging.masks.matching import match_lesions
 from imaging.masks.measure import centroid, measure
-from imaging.readers.lidc import parse_lidc_xml, read_lidc_xml
+from imaging.readers.lidc import LidcDocument, parse_lidc_xml, place_lidc_document, read_lidc_xml
 from imaging.types import AnnotationImport, Category, Finding
 from tests.imaging.readers import real
 
@@ -128,10 +129,15 @@ def test_the_patient_s_left_is_on_the_screen_s_right() -> None:
     assert (letters.left, letters.right, letters.top, letters.bottom) == ("R", "L", "A", "P")
 
 
+@functools.lru_cache(maxsize=1)
+def published() -> tuple[LidcDocument, ...]:
+    files = real.archive("lidc-xml.zip").items()
+    return tuple(parse_lidc_xml(data) for path, data in files if path.endswith(".xml"))
+
+
 def test_all_published_reader_files_parse_and_x_rays_are_told_apart() -> None:
-    files = {path: data for path, data in real.archive("lidc-xml.zip").items() if path.endswith(".xml")}
-    assert len(files) == 237
-    documents = [parse_lidc_xml(data) for data in files.values()]
+    documents = published()
+    assert len(documents) == 237
     assert Counter(document.modality for document in documents) == {"ct": 120, "chest-x-ray": 117}
     readings = [session for document in documents for session in document.sessions if document.modality == "ct"]
     assert len(readings) == 480
@@ -144,9 +150,7 @@ def test_all_published_reader_files_parse_and_x_rays_are_told_apart() -> None:
 
 
 def test_no_published_reader_file_is_placed_on_a_series_that_it_does_not_describe() -> None:
-    geometry = real.lidc_geometry()
-    for path, data in real.archive("lidc-xml.zip").items():
-        if path.endswith(".xml"):
-            found = read_lidc_xml(data, geometry)
-            assert found.annotation_sets == ()
-            assert found.rejections[0].code in {"another-series", "chest-x-ray"}
+    for document in published():
+        found = place_lidc_document(document, real.lidc_geometry())
+        assert found.annotation_sets == ()
+        assert found.rejections[0].code in {"another-series", "chest-x-ray"}
