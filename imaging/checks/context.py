@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imaging.agreement.fusion import majority
 from imaging.checks.base import CheckParameters
 from imaging.checks.places import finding_diameter_mm, lies_inside, mask_fits
 from imaging.checks.probability import SCORE_BASIS
-from imaging.checks.words import blind_reason, place_in_words
+from imaging.checks.words import CLOSING, blind_reason, place_in_words
 from imaging.errors import NotApplicable
 from imaging.types import (
     Action,
@@ -169,6 +169,33 @@ def build_issue(
         implicated_set_ids=implicated,
         evidence={**evidence, "score_basis": SCORE_BASIS},
         proposals=proposals,
+    )
+
+
+def merged(*, issues: Sequence[LabelIssue]) -> tuple[LabelIssue, ...]:
+    """Return one check's issues with at most one for each finding, or for each place of a set where none is marked.
+
+    The surest leads and gives score, place and radius: the label is wrong at least as probably as its surest reason
+    says. The others' reasons, proposals and evidence (under ``further``) are kept with it.
+    """
+    groups: dict[tuple[object, ...], list[LabelIssue]] = {}
+    for issue in issues:
+        place = issue.place_mm if issue.finding_id is None else None
+        groups.setdefault((issue.annotation_set_id, issue.finding_id, place), []).append(issue)
+    return tuple(_joined(sorted(group, key=lambda issue: -issue.score)) for group in groups.values())
+
+
+def _joined(group: list[LabelIssue]) -> LabelIssue:
+    lead, *rest = group
+    if not rest:
+        return lead
+    reasons = [issue.reason.removesuffix(CLOSING).strip() for issue in group]
+    return replace(
+        lead,
+        reason=" ".join([*dict.fromkeys(reasons), CLOSING]),
+        implicated_set_ids=tuple(dict.fromkeys(name for issue in group for name in issue.implicated_set_ids)),
+        evidence={**lead.evidence, "further": [dict(issue.evidence) for issue in rest]},
+        proposals=tuple(proposal for issue in group for proposal in issue.proposals),
     )
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from imaging.agreement.overlap import containment
 from imaging.checks.base import CheckParameters
-from imaging.checks.context import build_issue, described, read_sets
+from imaging.checks.context import build_issue, described, merged, read_sets
 from imaging.checks.places import finding_diameter_mm
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance
 from imaging.checks.words import CLOSING
@@ -71,7 +71,7 @@ class DuplicateMark:
                         ),
                     )
                 )
-        return tuple(issues)
+        return merged(issues=issues)
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
         """Return nothing: every pair is looked at."""

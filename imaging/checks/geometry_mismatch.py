@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from imaging.checks.base import CheckParameters
-from imaging.checks.context import build_issue, candidates_of, described, is_nodule, read_sets
+from imaging.checks.context import build_issue, candidates_of, described, is_nodule, merged, read_sets
 from imaging.checks.displacement import BetterFit, find_better_fit
 from imaging.checks.places import finding_diameter_mm, lies_inside, mask_fits
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance
@@ -26,6 +26,7 @@ from imaging.types import (
     Finding,
     LabelIssue,
     Mask,
+    PointMm,
     Proposal,
     Rejection,
 )
@@ -43,11 +44,11 @@ _ABOUT_GEOMETRY = frozenset(
 class GeometryMismatch:
     """Issues of five kinds (``evidence["kind"]``).
 
-    *import*: what an importer refused for its geometry; *outside-image*: a label outside the image or on another grid;
-    *unknown-slice*: a label that names slices which the series has not; all three are broken rules. *outside-lungs*: a
-    nodule label farther from the lungs than a lung nodule can lie; score: the probability that its distance exceeds
-    the tolerance. *displaced*: all outlines of a set fit the other readers' and the model's far better moved by whole
-    slices or mirrored; score: the share of the possible improvement in overlap that the displacement brings.
+    *import*: what an importer objected to for its geometry; *outside-image*: a label outside the image or on another
+    grid; *unknown-slice*: a label that names slices which the series has not. All three are broken rules.
+    *outside-lungs*: a nodule label farther from the lungs than a lung nodule can lie; score: the probability that its
+    distance exceeds the tolerance. *displaced*: all outlines of a set fit the other readers' and the model's far better
+    moved by whole slices or mirrored; score: the share of the possible improvement in overlap that this brings.
     A label without a place cannot be compared with anything and is left to the importer's own report.
     """
 
@@ -68,42 +69,52 @@ class GeometryMismatch:
             sets = read_sets(case=case)
             issues.extend(self._outside_lungs(case, sets, parameters))
             issues.extend(self._displaced(case, sets, parameters))
-        return tuple(issue for issue in issues if issue.score >= parameters.report_from)
+        return merged(issues=[issue for issue in issues if issue.score >= parameters.report_from])
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
-        """Return whether the lungs could not be found, so that no label was compared with them."""
-        if not any(item.findings for item in case.annotation_sets if item.read):
-            return ()
-        if _lung_distance_mm(case, parameters) is None:
-            return (
-                Rejection("lungs-not-found", "no lungs were found on the image; labels were not compared with them"),
-            )
-        return ()
+        """Return refusals that name no label of this case, and whether labels could not be compared with the lungs."""
+        found = [
+            Rejection("refusal-without-label", f"a label set was refused for its geometry: {rejection.message}")
+            for owner, rejections in _refusals(case).items()
+            if owner is None
+            for rejection in rejections
+        ]
+        labelled = any(item.findings for item in case.annotation_sets if item.read)
+        if labelled and _lung_distance_mm(case, parameters) is None:
+            message = "no lungs were found on the image; labels were not compared with them"
+            found.append(Rejection("lungs-not-found", message))
+        return tuple(found)
 
     def _refused(self, case: Case, parameters: CheckParameters) -> Iterator[LabelIssue]:
         shape = case.volume.grid.shape
         middle = to_patient(case.volume.grid, ((shape[0] - 1) / 2, (shape[1] - 1) / 2, (shape[2] - 1) / 2))
-        for rejection in case.import_rejections:
-            if not _ABOUT_GEOMETRY.intersection(rejection.code.split("-")):
+        sets = {item.set_id: item for item in case.annotation_sets if item.read}
+        for owner, rejections in _refusals(case).items():
+            if owner is None:
                 continue
-            named = next((item for item in case.annotation_sets if item.set_id in rejection.subjects), None)
+            set_id, finding_id = owner
+            here = [finding for finding in sets[set_id].findings if finding.finding_id == finding_id]
             yield build_issue(
                 check=self.name,
                 version=self.version,
                 case=case,
                 parameters=parameters,
-                set_id=named.set_id if named is not None else "",
-                finding_id=None,
-                place_mm=middle,
-                diameter_mm=None,
+                set_id=set_id,
+                finding_id=finding_id,
+                place_mm=_place_of(here[0]) or middle if here else middle,
+                diameter_mm=finding_diameter_mm(finding=here[0]) if here else None,
                 score=BROKEN_RULE,
                 reason=(
-                    f"A label that came with this case was not taken: {rejection.message.rstrip('.')}. It may belong "
-                    f"to another series, or its file may state the wrong place; a corrected file may be right. "
-                    f"{CLOSING}"
+                    f"The import of this label had an objection: "
+                    f"{' '.join(f'{rejection.message.rstrip(chr(46))}.' for rejection in rejections)} It may belong to "
+                    f"another series, or its file may state the wrong place; a corrected file may be right. {CLOSING}"
                 ),
-                implicated=(named.set_id,) if named is not None else (),
-                evidence={"kind": "import", "code": rejection.code, "subjects": list(rejection.subjects)},
+                implicated=(set_id,),
+                evidence={
+                    "kind": "import",
+                    "codes": [rejection.code for rejection in rejections],
+                    "subjects": sorted({subject for rejection in rejections for subject in rejection.subjects}),
+                },
                 proposals=(),
             )
 
@@ -275,6 +286,40 @@ class GeometryMismatch:
             evidence=evidence,
             proposals=proposals,
         )
+
+
+def _refusals(case: Case) -> dict[tuple[str, str | None] | None, list[Rejection]]:
+    """Return the importer's refusals about geometry by the set and finding they name; under None those that name none.
+
+    One issue for each subject: several objections to one label are one question to its reader.
+    """
+    owners: dict[str, tuple[str, str | None]] = {}
+    for item in case.annotation_sets:
+        if item.read:
+            owners[item.set_id] = (item.set_id, None)
+            owners.update({finding.finding_id: (item.set_id, finding.finding_id) for finding in item.findings})
+    found: dict[tuple[str, str | None] | None, list[Rejection]] = {}
+    for rejection in dict.fromkeys(case.import_rejections):
+        if not _ABOUT_GEOMETRY.intersection(rejection.code.split("-")):
+            continue
+        named = [owners[subject] for subject in rejection.subjects if subject in owners]
+        # A finding that was refused altogether is not in its set; its id begins with the set's.
+        named += [
+            owner
+            for set_id, owner in owners.items()
+            for subject in rejection.subjects
+            if subject.startswith(f"{set_id}/")
+        ]
+        precise = [owner for owner in named if owner[1] is not None]
+        found.setdefault((precise or named or [None])[0], []).append(rejection)
+    return found
+
+
+def _place_of(finding: Finding) -> PointMm | None:
+    try:
+        return centre_of(finding)
+    except NotApplicable:
+        return None
 
 
 def _lung_distance_mm(case: Case, parameters: CheckParameters) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:

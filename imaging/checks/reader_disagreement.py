@@ -16,6 +16,7 @@ from imaging.checks.context import (
     described,
     is_nodule,
     marks_of,
+    merged,
     read_sets,
 )
 from imaging.checks.places import candidate_is_finding, equivalent_diameter_mm, finding_diameter_mm, share_a_place
@@ -61,7 +62,7 @@ class ReaderDisagreement:
             issues.extend(self._marking(lesion, marks, case, sets, parameters))
             issues.extend(self._volumes(lesion, marks, case, sets, parameters))
             issues.extend(self._ratings(lesion, marks, case, sets, parameters))
-        return tuple(issue for issue in issues if issue.score >= parameters.report_from)
+        return merged(issues=[issue for issue in issues if issue.score >= parameters.report_from])
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
         """Return nothing: every lesion is looked at."""

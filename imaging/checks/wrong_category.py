@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from imaging.checks.base import CheckParameters
-from imaging.checks.context import Mark, build_issue, candidates_of, described, is_nodule, marks_of, read_sets
+from imaging.checks.context import Mark, build_issue, candidates_of, described, is_nodule, marks_of, merged, read_sets
 from imaging.checks.places import candidate_is_finding, finding_diameter_mm
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance, majority_would_mark
 from imaging.checks.words import CLOSING, counted
@@ -59,7 +59,7 @@ class WrongCategory:
             issues.extend(self._ratings(mark, case, parameters))
         for lesion in match_lesions(sets):
             issues.extend(self._contradiction(marks_of(lesion=lesion, sets=sets), case, parameters))
-        return tuple(issue for issue in issues if issue.score >= parameters.report_from)
+        return merged(issues=[issue for issue in issues if issue.score >= parameters.report_from])
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
         """Return nothing: every label is looked at."""

@@ -178,6 +178,16 @@ def test_an_issue_is_well_formed(check: Check, make: Callable[[], Case]) -> None
 
 @EVERY_CHECK
 @EVERY_CASE
+def test_a_check_asks_about_one_label_only_once(check: Check, make: Callable[[], Case]) -> None:
+    subjects = [
+        (issue.annotation_set_id, issue.finding_id, issue.place_mm if issue.finding_id is None else None)
+        for issue in issues_of(check, make())
+    ]
+    assert len(set(subjects)) == len(subjects)
+
+
+@EVERY_CHECK
+@EVERY_CASE
 def test_a_proposal_carries_what_its_action_needs(check: Check, make: Callable[[], Case]) -> None:
     looked_at = make()
     for issue in issues_of(check, looked_at):

@@ -219,19 +219,26 @@ def test_a_label_in_the_chest_wall_is_far_from_the_lungs_and_one_on_the_pleura_i
     assert "from the nearest lung" in issues[0].reason
 
 
-def test_an_import_refused_for_its_geometry_becomes_an_issue_and_another_refusal_does_not() -> None:
-    issues = geometry(
-        case(
-            one_label(9.0),
-            rejections=(
-                Rejection("orientation-disagrees", "The planes lie at 30 degrees to the image.", ("2.25.5",)),
-                Rejection("empty-mark", "A mark has no points."),
-            ),
-        )
+def test_objections_of_an_import_to_a_geometry_become_one_issue_for_each_label_they_name() -> None:
+    refused = (
+        Rejection("label-outside-image", "3 of 9 points lie outside the image.", ("a-1", "2.25.103.3")),
+        Rejection("z-disagrees", "A mark lies 2.5 mm from its slice.", ("a-1", "2.25.103.3")),
+        Rejection("dangling-reference", "4 of 4 marks name images that are not in the series.", ("a/nodule-7",)),
+        Rejection("empty-mark", "A mark has no points.", ("a-1",)),
     )
-    assert [issue.evidence["code"] for issue in issues] == ["orientation-disagrees"]
-    assert "30 degrees" in issues[0].reason
-    assert issues[0].annotation_set_id == ""
+    issues = geometry(case(one_label(9.0), rejections=refused))
+    assert [(issue.annotation_set_id, issue.finding_id) for issue in issues] == [("a", "a-1"), ("a", None)]
+    assert issues[0].evidence["codes"] == ["label-outside-image", "z-disagrees"]
+    assert issues[0].place_mm == pytest.approx(LEFT_LUNG, abs=1.0)
+    assert "4 of 4 marks name images that are not in the series." in issues[1].reason
+
+
+def test_an_import_refused_whole_is_recorded_but_blamed_on_no_reader() -> None:
+    refused = Rejection("orientation-disagrees", "The planes lie at 30 degrees to the image.", ("2.25.5",))
+    looked_at = case(one_label(9.0), rejections=(refused,))
+    assert geometry(looked_at) == ()
+    (abstained,) = GeometryMismatch().abstentions(case=looked_at, parameters=CHEST_CT_NODULES)
+    assert "30 degrees" in abstained.message
 
 
 def test_one_reader_who_marks_a_lesion_twice_is_told_which_mark_is_the_smaller() -> None:
@@ -245,7 +252,11 @@ def test_one_reader_who_marks_a_lesion_twice_is_told_which_mark_is_the_smaller()
     )
     issues = DuplicateMark().run(case=case(label), parameters=CHEST_CT_NODULES)
     pairs = {(issue.finding_id, issue.evidence["other_finding"]) for issue in issues}
-    assert pairs == {("a-1", "a-2"), ("a-3", "a-1"), ("a-3", "a-2"), ("a-5", "a-4")}
+    assert pairs == {("a-1", "a-2"), ("a-3", "a-1"), ("a-5", "a-4")}
+    (thrice,) = [issue for issue in issues if issue.finding_id == "a-3"]
+    further = thrice.evidence["further"]
+    assert isinstance(further, list)
+    assert [entry["other_finding"] for entry in further] == ["a-2"]
 
 
 def test_neighbours_that_touch_and_marks_of_two_readers_are_no_duplicates() -> None:
@@ -312,6 +323,17 @@ def test_a_rating_outside_its_scale_is_a_broken_rule() -> None:
     (issue,) = category(case(reader("a", outlined(finding_id="a-1", mask=mask, characteristics=wrong))))
     assert issue.evidence["out_of_scale"] == wrong
     assert issue.score > 0.9
+
+
+def test_several_objections_to_one_label_are_one_issue_with_all_reasons() -> None:
+    mask = ball(centre_mm=LEFT_LUNG, diameter_mm=9.0)
+    label = outlined(finding_id="a-1", mask=mask, category=Category.NODULE_LT_3MM, characteristics={"texture": 9})
+    (issue,) = category(case(reader("a", label)))
+    assert "longest axis" in issue.reason
+    assert "outside its scale" in issue.reason
+    assert issue.reason.count("Could we look at it together?") == 1
+    assert issue.evidence["kind"] == "size"
+    assert issue.proposals[0].category is Category.NODULE_GE_3MM
 
 
 def test_the_smaller_side_of_a_contradiction_is_the_suspect() -> None:
