@@ -311,7 +311,8 @@ def _refusals(case: Case) -> dict[tuple[str, str | None] | None, list[Rejection]
             if subject.startswith(f"{set_id}/")
         ]
         precise = [owner for owner in named if owner[1] is not None]
-        found.setdefault((precise or named or [None])[0], []).append(rejection)
+        owner = next(iter(precise or named), None)
+        found.setdefault(owner, []).append(rejection)
     return found
 
 
