@@ -31,7 +31,8 @@ class User(AbstractBaseUser, VersionedModel):
     is_active = models.BooleanField(default=True)
     is_administrator = models.BooleanField(default=False, help_text="runs the site; has no review rights (REQ-15)")
 
-    objects: ClassVar[UserManager[User]] = UserManager()  # type: ignore[misc]  # the base declares it without ClassVar
+    # Django fills the model in; the stubs take the base's manager for a class variable and this one for another kind.
+    objects = UserManager()  # type: ignore[misc]
 
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS = ["display_name"]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.conf import settings
 
 from compliance.recording import SYSTEM, change
 from imaging.checks.base import CheckParameters
+from imaging.errors import NotApplicable
 from imaging.inference.bundle import load_bundle
-from imaging.inference.predict import predict
+from imaging.inference.predict import input_digest, predict
 from imaging.masks.place import centre_of
 from imaging.pipeline import AnalysisParameters, analyse
 from imaging.types import Case, Rejection
 from qaservice.analysis.models import AnalysisRun, RunState, SeriesResult
-from qaservice.analysis.results import store_result
+from qaservice.analysis.results import Opinion, store_result
 from qaservice.analysis.services import START_KIND
 from qaservice.analysis.states import RUN
 from qaservice.common.transitions import step
@@ -76,30 +79,36 @@ def analyse_series(context: JobContext) -> None:
     run_id, series_id = context.subject_id.split(":")
     run = AnalysisRun.objects.select_related("project", "model", "dataset_version").get(pk=run_id)
     series = Series.objects.select_related("study").get(pk=series_id)
-    bundle = load_bundle(path=settings.MODEL_BUNDLE, expected_sha256=run.model.bundle_sha256)
+    bundle = load_bundle(settings.MODEL_BUNDLE, expected_sha256=run.model.bundle_sha256)
     volume = volume_of(series)
     sets = annotation_sets_of(series=series)
     places = sorted({centre_of(finding) for one in sets for finding in one.findings if finding.mask is not None})
-    prediction = predict(
-        volume=volume,
-        bundle=bundle,
-        places=places,
-        progress=lambda done, total: context.progress(done, total, "QA model"),
-        checkpoint_dir=settings.DERIVED_DIR / "tiles",
-        threads=settings.INFERENCE_THREADS,
-    )
+    opinion = Opinion(model_sha256=run.model.bundle_sha256, input_sha256=input_digest(volume))
+    try:
+        prediction = predict(
+            volume,
+            bundle,
+            places=places,
+            progress=lambda done, total: context.progress(done, total, "QA model"),
+            checkpoint_dir=settings.DERIVED_DIR / "tiles",
+            threads=settings.INFERENCE_THREADS,
+        )
+        opinion = replace(opinion, prediction=prediction)
+    except NotApplicable as refusal:
+        # A scan without lungs in it still has labels to compare with each other.
+        opinion = replace(opinion, abstained_because=refusal.message)
     parameters = AnalysisParameters(checks=CheckParameters(**run.parameters))
     case = Case(
         volume=volume,
         annotation_sets=sets,
-        prediction=prediction,
+        prediction=opinion.prediction,
         import_rejections=_import_rejections(series),
     )
     outcome = analyse(case=case, parameters=parameters)
     store_result(
         run=run,
         series=series,
-        prediction=prediction,
+        opinion=opinion,
         outcome=outcome,
         complete=lambda: _complete(context=context, run=run),
     )

@@ -126,7 +126,7 @@ class FlagObservation(WriteOnceModel):
     proposals = models.JSONField(help_text="proposed corrections; masks by digest")
     model_sha256 = models.CharField(max_length=64)
     input_sha256 = models.CharField(max_length=64)
-    threshold = models.FloatField()
+    threshold = models.FloatField(null=True, help_text="operating point of the model; none where it abstained")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["flag", "run"], name="flag_observed_once_a_run")]

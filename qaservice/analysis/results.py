@@ -22,6 +22,21 @@ from qaservice.studies.models import Series
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What the run's model made of one series: its prediction, or why it has none."""
+
+    model_sha256: str
+    input_sha256: str
+    prediction: Prediction | None = None
+    abstained_because: str = ""
+
+    @property
+    def threshold(self) -> float | None:
+        """The operating point of the prediction, None where the model abstained."""
+        return self.prediction.threshold if self.prediction else None
+
+
+@dataclass(frozen=True)
 class Stored:
     """How many flags one series gave: newly raised, seen again, reopened."""
 
@@ -34,7 +49,7 @@ def store_result(
     *,
     run: AnalysisRun,
     series: Series,
-    prediction: Prediction,
+    opinion: Opinion,
     outcome: AnalysisOutcome,
     complete: Callable[[], None],
 ) -> Stored:
@@ -44,7 +59,12 @@ def store_result(
     reopening rule gives a reason.
     """
     shelf = MaskShelf()
-    document = json.dumps(prediction_as_json(prediction, shelf=shelf), sort_keys=True).encode()
+    said = (
+        prediction_as_json(opinion.prediction, shelf=shelf)
+        if opinion.prediction
+        else {"input_sha256": opinion.input_sha256, "abstained_because": opinion.abstained_because}
+    )
+    document = json.dumps(said, sort_keys=True).encode()
     proposals = [proposals_as_json(issue.proposals, shelf=shelf) for issue in outcome.issues]
     # Files first, outside the transaction; the rows that name them come inside it.
     masks = [write_bytes(data=data, media_type=MASK_MEDIA_TYPE) for data in shelf.contents.values()]
@@ -55,7 +75,7 @@ def store_result(
         reason=f"analysis run {run.number}",
         subject=("series", str(series.pk)),
         project_key=run.project.key,
-        payload={"run": str(run.pk), "model_sha256": prediction.model.bundle_sha256},
+        payload={"run": str(run.pk), "model_sha256": opinion.model_sha256},
     ) as running:
         # Locked so that flag numbers and the search for known flags see no half-stored neighbour.
         Project.objects.select_for_update().get(pk=run.project_id)
@@ -64,7 +84,7 @@ def store_result(
             run=run,
             series=series,
             prediction=stored_prediction,
-            input_sha256=prediction.input_sha256,
+            input_sha256=opinion.input_sha256,
             checks=[asdict(check) for check in outcome.checks],
             lesions=[
                 {
@@ -75,7 +95,7 @@ def store_result(
                 for lesion in outcome.lesions
             ],
         ).save()
-        counts = _store_flags(run=run, series=series, prediction=prediction, outcome=outcome, proposals=proposals)
+        counts = _store_flags(run=run, series=series, opinion=opinion, outcome=outcome, proposals=proposals)
         running.payload.update({"raised": counts.raised, "observed": counts.observed, "reopened": counts.reopened})
         running.payload["prediction_sha256"] = written.sha256
         complete()
@@ -86,7 +106,7 @@ def _store_flags(
     *,
     run: AnalysisRun,
     series: Series,
-    prediction: Prediction,
+    opinion: Opinion,
     outcome: AnalysisOutcome,
     proposals: list[list[dict[str, object]]],
 ) -> Stored:
@@ -105,14 +125,12 @@ def _store_flags(
         flag = next((one for place, one in known if is_same(place, sighting)), None)
         if flag is None:
             number += 1
-            flag = _raise_flag(
-                run=run, series=series, number=number, issue=issue, prediction=prediction, proposals=offered
-            )
+            flag = _raise_flag(run=run, series=series, number=number, issue=issue, opinion=opinion, proposals=offered)
             known.append((sighting, flag))
             raised += 1
         elif flag.pk not in seen_now:
             observed += 1
-            reopened += _observe(run=run, flag=flag, issue=issue, prediction=prediction, proposals=offered)
+            reopened += _observe(run=run, flag=flag, issue=issue, opinion=opinion, proposals=offered)
         seen_now.add(flag.pk)
     return Stored(raised=raised, observed=observed, reopened=reopened)
 
@@ -123,7 +141,7 @@ def _raise_flag(
     series: Series,
     number: int,
     issue: LabelIssue,
-    prediction: Prediction,
+    opinion: Opinion,
     proposals: list[dict[str, object]],
 ) -> Flag:
     x, y, z = issue.place_mm
@@ -149,7 +167,7 @@ def _raise_flag(
         payload={"number": number, "check": issue.check, "score": f"{issue.score:.4f}"},
     ):
         flag.save()
-        _observation(run=run, flag=flag, issue=issue, prediction=prediction, proposals=proposals).save()
+        _observation(run=run, flag=flag, issue=issue, opinion=opinion, proposals=proposals).save()
     return flag
 
 
@@ -158,11 +176,11 @@ def _observe(
     run: AnalysisRun,
     flag: Flag,
     issue: LabelIssue,
-    prediction: Prediction,
+    opinion: Opinion,
     proposals: list[dict[str, object]],
 ) -> int:
     """Add this run's evidence to a known flag; return 1 if that opened it again."""
-    observation = _observation(run=run, flag=flag, issue=issue, prediction=prediction, proposals=proposals)
+    observation = _observation(run=run, flag=flag, issue=issue, opinion=opinion, proposals=proposals)
     reason = None
     if flag.state == FlagState.SETTLED:
         reason = reopening_reason(
@@ -200,7 +218,7 @@ def _observation(
     run: AnalysisRun,
     flag: Flag,
     issue: LabelIssue,
-    prediction: Prediction,
+    opinion: Opinion,
     proposals: list[dict[str, object]],
 ) -> FlagObservation:
     return FlagObservation(
@@ -213,7 +231,7 @@ def _observation(
         evidence=dict(issue.evidence),
         implicated_sets=sorted({issue.annotation_set_id, *issue.implicated_set_ids}),
         proposals=proposals,
-        model_sha256=prediction.model.bundle_sha256,
-        input_sha256=prediction.input_sha256,
-        threshold=prediction.threshold,
+        model_sha256=opinion.model_sha256,
+        input_sha256=opinion.input_sha256,
+        threshold=opinion.threshold,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from django.db.models import Max
 from compliance.recording import Actor, change
 from imaging.checks.base import CHEST_CT_NODULES
 from imaging.errors import BundleError
-from imaging.inference.bundle import describe_bundle
+from imaging.inference.bundle import load_bundle
 from qaservice.analysis.models import AnalysisRun, QAModel, RunState
 from qaservice.analysis.states import RUN
 from qaservice.common.errors import Conflict, Unavailable
@@ -46,18 +47,18 @@ def register_model(*, bundle: Path, actor: Actor, reason: str) -> QAModel:
     Raises Unavailable where the bundle is incomplete or altered.
     """
     try:
-        description = describe_bundle(path=bundle)
+        identity = load_bundle(bundle, expected_sha256=None).identity
     except BundleError as error:
         raise Unavailable(f"the model bundle cannot be used: {error.message}", code=error.code) from error
-    known = QAModel.objects.filter(bundle_sha256=description.identity.bundle_sha256).first()
+    known = QAModel.objects.filter(bundle_sha256=identity.bundle_sha256).first()
     if known is not None:
         return known
     model = QAModel(
-        name=description.identity.name,
-        version=description.identity.version,
-        bundle_sha256=description.identity.bundle_sha256,
-        metadata=dict(description.metadata),
-        model_card=description.model_card,
+        name=identity.name,
+        version=identity.version,
+        bundle_sha256=identity.bundle_sha256,
+        metadata=json.loads((bundle / "configs" / "metadata.json").read_text()),
+        model_card=(bundle / "docs" / "README.md").read_text(),
     )
     with change(
         "model.registered",

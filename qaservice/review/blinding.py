@@ -44,7 +44,7 @@ class RevealedView:
 
     reason: str
     score: float
-    threshold: float
+    threshold: float | None
     check: str
     check_version: str
     model: str

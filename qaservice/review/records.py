@@ -21,7 +21,7 @@ class ObservationView:
     model_sha256: str
     check_version: str
     score: float
-    threshold: float
+    threshold: float | None
     blind_reason: str
     reason: str
     evidence: dict[str, object]

@@ -27,11 +27,12 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    # Before simple_history, so that its commands, which purge or rewrite history, are found as refusals first.
+    "compliance.apps.ComplianceConfig",
     "simple_history",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
-    "compliance.apps.ComplianceConfig",
     "qaservice.accounts.apps.AccountsConfig",
     "qaservice.projects.apps.ProjectsConfig",
     "qaservice.jobs.apps.JobsConfig",
@@ -108,6 +109,8 @@ USE_I18N = False
 
 STATIC_URL = "static/"
 STATIC_ROOT = Path(environment.text("QASERVICE_STATIC_ROOT", str(DATA_DIR / "static")))
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+# Serves straight from the apps, so that the embedded site needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
 # One upload may carry a whole study; it is streamed to disk, never held in memory.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
@@ -132,6 +135,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Quality assurance of medical-imaging labels, with an audit trail. Not for clinical use.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
 }
 

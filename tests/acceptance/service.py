@@ -44,11 +44,11 @@ class Person:
         return self._call("POST", path, json.dumps(body).encode())
 
     def _call(self, method: str, path: str, data: bytes | None) -> Answer:
-        request = urllib.request.Request(f"{self.address}/api/v1/{path}", data=data, method=method)  # noqa: S310
+        request = urllib.request.Request(f"{self.address}/api/v1/{path}", data=data, method=method)
         request.add_header("Authorization", f"Bearer {self.token}")
         request.add_header("Content-Type", "application/json")
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return Answer(response.status, json.loads(response.read()))
         except urllib.error.HTTPError as error:
             return Answer(error.code, json.loads(error.read()))

@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
                 ('proposals', models.JSONField(help_text='proposed corrections; masks by digest')),
                 ('model_sha256', models.CharField(max_length=64)),
                 ('input_sha256', models.CharField(max_length=64)),
-                ('threshold', models.FloatField()),
+                ('threshold', models.FloatField(help_text='operating point of the model; none where it abstained', null=True)),
                 ('event', models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='compliance.event')),
                 ('flag', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='observations', to='analysis.flag')),
                 ('run', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='observations', to='analysis.analysisrun')),

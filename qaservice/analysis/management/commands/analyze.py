@@ -35,12 +35,17 @@ class Command(BaseCommand):
             run = request_run(project=project, actor=OPERATOR, reason=options["reason"])
         except ServiceError as error:
             raise CommandError(error.message) from error
-        with tqdm(desc="analyse", unit="step", dynamic_ncols=True) as bar:
+        with tqdm(desc="analyse", unit="tile", dynamic_ncols=True) as bar:
 
             def show(progress: ProjectProgress) -> None:
-                bar.total = progress.total
-                bar.n = progress.done
-                bar.set_postfix_str(progress.note)
+                if progress.running:
+                    # The model's tiles move; the steps around them are over in an instant.
+                    first = progress.running[0]
+                    bar.total, bar.n = first.total, first.done
+                    bar.set_postfix_str(f"{first.note}, {progress.open} steps to go", refresh=False)
+                elif progress.open == 0 and bar.total:
+                    bar.n = bar.total
+                    bar.set_postfix_str("done", refresh=False)
                 bar.refresh()
 
             if options["workers_only"]:
