@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Concatenate, ParamSpec, cast
@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, cast
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.cache import never_cache
+from django.utils.cache import add_never_cache_headers
 
 from compliance.recording import Actor, BlankReason
 from qaservice.accounts.models import User
@@ -68,13 +68,15 @@ def page(
 ) -> Callable[Concatenate[HttpRequest, Arguments], HttpResponseBase]:
     """Let a view raise the service's errors, and keep its pages out of shared caches."""
 
-    @never_cache
     @wraps(view)
-    def told(request: HttpRequest, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponseBase:
+    def told(request: HttpRequest, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponseBase:
+        response: HttpResponseBase
         try:
-            return view(request, *args, **kwargs)
+            response = view(request, *args, **kwargs)
         except ServiceError as error:
-            return problem_page(request, error)
+            response = problem_page(request, error)
+        add_never_cache_headers(response)
+        return response
 
     return told
 
@@ -88,7 +90,7 @@ def visit(request: HttpRequest, *, key: str, action: str) -> Visit:
 
 
 def show(
-    request: HttpRequest, here: Visit, template: str, context: dict[str, object], status: int = 200
+    request: HttpRequest, here: Visit, template: str, context: Mapping[str, object], status: int = 200
 ) -> HttpResponse:
     """Render a page of a project."""
     shared = {"project": here.project, "roles": sorted(here.roles), "may": here.may}

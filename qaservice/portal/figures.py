@@ -80,9 +80,8 @@ def card_of(*, user: User, project: Project) -> Card:
             "flag on which readers disagree",
             "flags on which readers disagree",
         )
-        waiting += _counted(
-            len(unassigned_places(project=project)), "flag without enough readers", "flags without enough readers"
-        )
+        short = len(unassigned_places(project=project))
+        waiting += _counted(short, "flag without enough readers", "flags without enough readers")
     if permits(roles=roles, action="analyse"):
         progress = progress_of(project.key)
         waiting += _counted(progress.failed, "failed job", "failed jobs")

@@ -52,7 +52,7 @@ def flag_list(request: HttpRequest, key: str) -> HttpResponse:
 @require_GET
 @page
 def flag_page(request: HttpRequest, key: str, flag_id: uuid.UUID) -> HttpResponse:
-    """Everything known of one flag: evidence, who was asked, votes with what was shown, outcome, correction, history."""
+    """Everything known of one flag: evidence, who was asked, votes with what was shown, outcome, history."""
     here = visit(request, key=key, action="inspect")
     flag = (
         Flag.objects.select_related("project", "series__study", "annotation_set")

@@ -18,6 +18,8 @@ from qaservice.portal.paging import paged
 from qaservice.reports.models import ValidationReport
 from qaservice.reports.services import request_report
 
+COLUMNS = {"kind": "kind", "actor": "actor_id", "subject": "subject_id", "text": "reason__icontains"}
+
 
 @require_GET
 @page
@@ -72,12 +74,7 @@ def verify(request: HttpRequest, key: str) -> HttpResponse:
 
 
 def _narrowed(events: QuerySet[Event], asked: dict[str, str]) -> QuerySet[Event]:
-    for name, column in (
-        ("kind", "kind"),
-        ("actor", "actor_id"),
-        ("subject", "subject_id"),
-        ("text", "reason__icontains"),
-    ):
+    for name, column in COLUMNS.items():
         if asked[name]:
             events = events.filter(**{column: asked[name]})
     since, until = _day(asked["since"]), _day(asked["until"])

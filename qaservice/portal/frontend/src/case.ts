@@ -2,7 +2,7 @@
 
 import { Api } from "./api.ts";
 import { el, required } from "./dom.ts";
-import { length, axisVector } from "./geometry.ts";
+import { axisVector, length, patientToVoxel } from "./geometry.ts";
 import { prepare } from "./overlays.ts";
 import { ReviewPanel } from "./review/panel.ts";
 import { DECISIONS } from "./review/wording.ts";
@@ -14,10 +14,14 @@ import type { CaseView, OverlayRecord } from "./types.ts";
 /** Only one label is in question; the same reader's other labels on the series are named as that. */
 function titled(records: OverlayRecord[], view: CaseView): OverlayRecord[] {
   const labels = new Map(view.labels.map((label) => [label.revision_id, label]));
-  return records.map((record) => {
+  const named = records.map((record) => {
     const label = record.role === "label" ? labels.get(record.id) : undefined;
-    return label ? { ...record, title: label.under_review ? `in question: ${label.category}` : `elsewhere: ${label.category}` } : record;
+    if (!label) return record;
+    return { ...record, title: `${label.under_review ? "Label in question" : "Same reader"}: ${label.category}` };
   });
+  const rank = (record: OverlayRecord) =>
+    record.role === "proposal" ? 1 : record.role === "other" ? 2 : labels.get(record.id)?.under_review ? 0 : 3;
+  return named.sort((one, other) => rank(one) - rank(other));
 }
 
 async function start(page: HTMLElement): Promise<void> {
@@ -29,11 +33,12 @@ async function start(page: HTMLElement): Promise<void> {
   const voxels = series.shape[1] * series.shape[2];
   const store = new SliceStore(series, (index) => api.slice(series.id, index, voxels));
   const stage = new Stage(required("#viewer", HTMLElement), series, store, { title: first.flag.label, sketching: true });
-  const step = length(axisVector(series.affine, 0));
+  const steps = [0, 1, 2].map((axis) => length(axisVector(series.affine, axis as 0 | 1 | 2))) as [number, number, number];
   const { viewer } = stage;
   const draw = (records: OverlayRecord[], view: CaseView) => {
     const shown = new Map(viewer.overlays.map((overlay) => [overlay.id, overlay.visible]));
-    viewer.overlays = prepare(titled(records, view), step);
+    const place = { voxel: patientToVoxel(series.affine, view.place_mm), stepsMm: steps, reachMm: Math.max(view.radius_mm, 5) };
+    viewer.overlays = prepare(titled(records, view), steps[0], place);
     for (const overlay of viewer.overlays) overlay.visible = shown.get(overlay.id) ?? overlay.visible;
     viewer.marker = { placeMm: view.place_mm, radiusMm: view.radius_mm };
     stage.refreshLegend();

@@ -89,11 +89,10 @@ function stroke(frame: Frame, path: Path2D, style: Style, width: number): void {
   const { context, ratio } = frame;
   context.lineJoin = "miter";
   context.lineCap = "butt";
-  context.setLineDash([]);
+  context.setLineDash(style.dash.map((part) => part * ratio));
   context.lineWidth = (width + 1.5) * ratio;
   context.strokeStyle = "rgba(0, 0, 0, 0.55)";
   context.stroke(path);
-  context.setLineDash(style.dash.map((part) => part * ratio));
   context.lineWidth = width * ratio;
   context.strokeStyle = style.colour;
   context.stroke(path);

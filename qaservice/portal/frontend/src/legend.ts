@@ -4,13 +4,6 @@ import { button, el } from "./dom.ts";
 import type { Overlay } from "./overlays.ts";
 import type { Viewer } from "./viewer.ts";
 
-const HEADINGS: Record<Overlay["role"], string> = {
-  label: "Labels of the reader under review",
-  other: "Other readers",
-  model: "Model",
-  proposal: "Proposed corrections",
-};
-
 export function legend(host: HTMLElement, viewer: Viewer): void {
   host.replaceChildren(el("h2", {}, "Overlays"));
   if (viewer.overlays.length === 0) {
@@ -23,12 +16,19 @@ export function legend(host: HTMLElement, viewer: Viewer): void {
     viewer.changed();
   });
   host.append(el("label", { class: "all", for: "overlays-shown" }, all, " show overlays (O)"));
-  for (const role of ["label", "other", "model", "proposal"] as const) {
-    const mine = viewer.overlays.filter((overlay) => overlay.role === role);
-    if (mine.length === 0) continue;
-    host.append(el("h3", {}, HEADINGS[role]), el("ul", {}, ...mine.map((overlay) => row(overlay, viewer))));
+  host.append(...grouped(viewer.overlays.filter((overlay) => overlay.near), viewer));
+  const far = viewer.overlays.filter((overlay) => !overlay.near);
+  if (far.length > 0) {
+    host.append(el("details", {}, el("summary", {}, `Elsewhere on this series (${far.length})`), ...grouped(far, viewer)));
   }
   viewer.changed();
+}
+
+function grouped(overlays: readonly Overlay[], viewer: Viewer): HTMLElement[] {
+  return [...new Set(overlays.map((overlay) => overlay.group))].flatMap((group) => [
+    el("h3", {}, group),
+    el("ul", {}, ...overlays.filter((overlay) => overlay.group === group).map((overlay) => row(overlay, viewer))),
+  ]);
 }
 
 function row(overlay: Overlay, viewer: Viewer): HTMLElement {

@@ -17,9 +17,13 @@ export type Mark =
 export interface Overlay {
   id: string;
   role: OverlayRecord["role"];
+  /** Heading under which the legend lists it, and its name there. */
+  group: string;
   title: string;
   style: Style;
   visible: boolean;
+  /** At the place that the page is about, as far as there is one. */
+  near: boolean;
   /** First and last slice on which something is drawn, and the slice to jump to. */
   first: number;
   last: number;
@@ -33,22 +37,53 @@ const STYLES: Record<OverlayRecord["role"], Style> = {
   label: { colour: "#ffe45c", dash: [] },
   other: { colour: "#56b4e9", dash: [] },
   model: { colour: "#ff8c42", dash: [7, 4] },
-  proposal: { colour: "#ff9ad5", dash: [2, 4] },
+  proposal: { colour: "#ff9ad5", dash: [5, 3] },
 };
 
-export function prepare(records: readonly OverlayRecord[], sliceStepMm: number): Overlay[] {
+const GROUPS: Record<OverlayRecord["role"], string> = {
+  label: "Label",
+  other: "Other readers",
+  model: "Model",
+  proposal: "Proposed corrections",
+};
+
+/** The place that a page is about, as a voxel index, and how far around it a label still belongs to it. */
+export interface Place {
+  voxel: Triple;
+  stepsMm: Triple;
+  reachMm: number;
+}
+
+/** Overlays from the API's records; without a place, all of them count as near. */
+export function prepare(records: readonly OverlayRecord[], sliceStepMm: number, place?: Place): Overlay[] {
   const readers: string[] = [];
   return records.map((record) => {
     const style = { ...STYLES[record.role] };
-    if (record.role === "other") {
-      // One colour a reader: titles begin with the reader's name.
-      const reader = record.title.slice(0, Math.max(record.title.lastIndexOf(": "), 0)) || record.title;
-      if (!readers.includes(reader)) readers.push(reader);
-      style.colour = OTHERS[readers.indexOf(reader) % OTHERS.length] ?? style.colour;
+    let [group, title] = [GROUPS[record.role], record.title];
+    if (record.role === "label" || record.role === "other") {
+      // Titles of labels say whose it is, then what it is.
+      const cut = record.title.lastIndexOf(": ");
+      if (cut > 0) [group, title] = [record.title.slice(0, cut), record.title.slice(cut + 2)];
     }
-    const base = { id: record.id, role: record.role, title: record.title, style, visible: record.role !== "proposal" };
+    if (record.role === "other") {
+      if (!readers.includes(group)) readers.push(group);
+      style.colour = OTHERS[readers.indexOf(group) % OTHERS.length] ?? style.colour;
+    }
+    const base = { id: record.id, role: record.role, group, title, style, visible: record.role !== "proposal", near: !place || touches(record, place) };
     return { ...base, ...drawing(record, sliceStepMm) };
   });
+}
+
+/** Whether a label's box or ball comes within reach of the place. */
+function touches(record: OverlayRecord, place: Place): boolean {
+  const away = ([0, 1, 2] as const).map((axis) => {
+    const at = place.voxel[axis];
+    const centre = record.centre?.[axis] ?? 0;
+    const first = record.origin?.[axis] ?? centre;
+    const last = record.origin && record.size ? record.origin[axis] + record.size[axis] - 1 : centre;
+    return Math.max(first - at, at - last, 0) * place.stepsMm[axis];
+  });
+  return Math.hypot(...away) - (record.radius_mm ?? 0) <= place.reachMm;
 }
 
 type Drawing = Pick<Overlay, "first" | "last" | "middle" | "at">;

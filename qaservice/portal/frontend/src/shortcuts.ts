@@ -47,12 +47,12 @@ export function listen(shortcuts: readonly Shortcut[]): void {
 export function helpDialog(shortcuts: readonly Shortcut[], mouse: readonly (readonly [string, string])[]): HTMLDialogElement {
   const listed = shortcuts.filter((one) => one.keys !== "");
   const rows = [...mouse, ...listed.map((one) => [one.keys, one.what] as const)].map(([keys, what]) =>
-    el("tr", {}, el("th", { scope: "row" }, el("kbd", {}, keys)), el("td", {}, what)),
+    el("div", {}, el("dt", {}, el("kbd", {}, keys)), el("dd", {}, what)),
   );
   const dialog = el("dialog", { class: "help", "aria-labelledby": "help-title" });
   dialog.append(
     el("h2", { id: "help-title" }, "Keys and mouse"),
-    el("table", {}, el("tbody", {}, ...rows)),
+    el("dl", {}, ...rows),
     button("Close", () => dialog.close(), { class: "button primary" }),
   );
   document.body.append(dialog);

@@ -210,7 +210,8 @@ export class Viewer {
     context.setTransform(1, 0, 0, 1, 0, 0);
     const frame = { context, matrix, ratio: this.ratio, pixelsPerMm: this.pixelsPerMm };
     if (this.overlaysShown) {
-      for (const overlay of this.overlays) {
+      // What the legend lists first is drawn last, on top of the others.
+      for (const overlay of this.overlays.toReversed()) {
         const mark = overlay.visible ? overlay.at(this.index) : null;
         if (mark) drawMark(frame, mark, overlay.style);
       }

@@ -85,3 +85,20 @@ test("a ball thinner than a slice still shows on the slice nearest to it", () =>
   assert.equal(ball.at(10)?.kind, "circle");
   assert.equal(ball.at(11), null);
 });
+
+test("labels at the place are told from those elsewhere on the series", () => {
+  const mark = { role: "other", title: "reader 1: nodule", shape: "point" } as const;
+  const place = { voxel: [10, 50, 50], stepsMm: [2.5, 0.7, 0.7], reachMm: 5 } as const;
+  const overlays = prepare(
+    [
+      { ...mark, id: "two slices on", centre: [12, 50, 50] },
+      { ...mark, id: "three slices on", centre: [13, 50, 50] },
+      { ...mark, id: "ball that reaches it", shape: "sphere", centre: [14, 50, 50], radius_mm: 6 },
+      { ...mark, id: "mask around it", shape: "mask", origin: [9, 45, 45], size: [3, 1, 8], bits: btoa("\xff\xff\xff") },
+    ],
+    2.5,
+    place,
+  );
+  assert.deepEqual(overlays.map((overlay) => overlay.near), [true, false, true, true]);
+  assert.equal(overlays[0]?.group, "reader 1");
+});

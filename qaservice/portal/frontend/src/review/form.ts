@@ -47,7 +47,7 @@ export class VerdictForm {
       this.phrases,
       this.rationale,
       this.alert,
-      el("div", { class: "actions" }, this.submit, el("span", { class: "hint" }, "Ctrl + Enter")),
+      el("div", { class: "actions" }, this.submit, el("kbd", {}, "Ctrl + Enter")),
     );
     this.refresh();
   }
@@ -134,7 +134,7 @@ export class VerdictForm {
   private refreshPhrases(): void {
     const words = DECISIONS.find((one) => one.decision === this.answer.decision);
     this.phrases.replaceChildren(
-      ...(words?.phrases ?? []).map((phrase) =>
+      ...(this.options.situation.hasLabel ? (words?.presentPhrases ?? []) : (words?.missingPhrases ?? [])).map((phrase) =>
         button(
           phrase,
           () => {

@@ -19,7 +19,7 @@ export interface Surroundings {
 }
 
 const STEPS = [
-  ["blind", "Your own read"],
+  ["blind", "Own read"],
   ["reveal", "Opinions"],
   ["final", "Final verdict"],
 ] as const;
@@ -64,6 +64,7 @@ export class ReviewPanel {
     if (view.verdicts.length > 0) this.host.append(this.ownVerdicts());
     if (step === "reveal") this.host.append(this.revealStep());
     if (step === "blind" || step === "final") this.host.append(this.verdictForm(step));
+    if (step === "none" || step === "reveal") this.showSketch(EMPTY);
     if (step === "none") this.host.append(this.ending());
   }
 
@@ -97,7 +98,6 @@ export class ReviewPanel {
   private opinions(): HTMLElement {
     const revealed = this.view.revealed;
     if (!revealed) return el("section");
-    const others = revealed.others.map((label) => el("li", {}, `${label.title}: ${describe(label)}`));
     const section = el(
       "section",
       { class: "opinions" },
@@ -107,16 +107,31 @@ export class ReviewPanel {
         "p",
         { class: "score" },
         el("strong", {}, percent(revealed.score)),
-        ` likely that the label is wrong, says ${revealed.model} `,
-        el("small", {}, `(check ${revealed.check.replaceAll("_", " ")} ${revealed.check_version}, flagged from ${percent(revealed.threshold)})`),
+        " likely that the label is wrong ",
+        el("small", {}, `(check “${revealed.check.replaceAll("_", " ")}” ${revealed.check_version}, model ${revealed.model}, flagged from ${percent(revealed.threshold)})`),
       ),
       el("h3", {}, "Other readers"),
-      others.length > 0 ? el("ul", { class: "others" }, ...others) : el("p", { class: "hint" }, "No other reader marked anything on this series."),
+      ...this.others(revealed.others),
     );
     if (revealed.proposals.length > 0) {
       section.append(el("h3", {}, "Proposed corrections"), ...revealed.proposals.map((proposal) => this.proposal(proposal)));
     }
     return section;
+  }
+
+  /** What each other reader marked at this place; having marked nothing here is an opinion too. */
+  private others(labels: readonly LabelSummary[]): HTMLElement[] {
+    const overlays = this.stage.viewer.overlays;
+    const near = new Set(overlays.filter((overlay) => overlay.near).map((overlay) => overlay.id));
+    const readers = [...new Set(labels.map((label) => label.title))];
+    if (readers.length === 0) return [el("p", { class: "hint" }, "No other reader marked anything on this series.")];
+    const lines = readers.map((reader) => {
+      const here = labels.filter((label) => label.title === reader && near.has(label.revision_id));
+      return el("li", {}, `${reader}: ${here.length > 0 ? here.map(describe).join("; ") : "nothing at this place"}`);
+    });
+    const far = labels.filter((label) => !near.has(label.revision_id)).length;
+    const rest = far > 0 && el("p", { class: "hint" }, `${far} of their labels lie elsewhere on this series; the legend lists them.`);
+    return [el("ul", { class: "others" }, ...lines), ...(rest ? [rest] : [])];
   }
 
   private proposal(proposal: ProposalSummary): HTMLElement {
@@ -180,9 +195,12 @@ export class ReviewPanel {
       proposals: this.view.revealed?.proposals ?? [],
       sketch,
       wantSketch: () => this.stage.choose("sketch"),
-      onChange: (answer) => saveDraft(this.view.id, phase, answer),
+      onChange: (answer) => {
+        saveDraft(this.view.id, phase, answer);
+        this.showSketch(answer);
+      },
       buttonText: (answer) => {
-        if (phase === "blind") return "Store my read and show the opinions";
+        if (phase === "blind") return "Store, then show opinions";
         if (answer.decision === "") return "Give the final verdict";
         return `${keeps(answer, blind) ? "Keep my verdict" : "Final verdict"}: ${titleOf(answer.decision)}`;
       },
@@ -190,8 +208,16 @@ export class ReviewPanel {
     });
     if (start.sketch && sketch.current === null) sketch.put(start.sketch);
     this.form = form;
+    this.showSketch(start);
     const heading = phase === "blind" ? "What do you see?" : "Keep your verdict or change it";
     return el("section", {}, el("h3", {}, heading), form.element);
+  }
+
+  /** The sketch is drawn while it is the answer, and not beside a proposal that took its place. */
+  private showSketch(answer: Answer): void {
+    const wanted = answer.decision === "label-wrong" && answer.remedy === "sketch";
+    this.stage.viewer.sketch = wanted ? this.stage.sketch.current : null;
+    this.stage.viewer.changed();
   }
 
   private async submit(form: VerdictForm, situation: Situation): Promise<void> {

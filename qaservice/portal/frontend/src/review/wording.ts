@@ -7,47 +7,58 @@ export const CATEGORIES = ["nodule >= 3 mm", "nodule < 3 mm", "non-nodule"] as c
 export interface DecisionWords {
   decision: Decision;
   title: string;
-  /** What it means where a label is in question, and where a label may be missing. */
+  /** What it means, and quick phrases, where a label is in question ... */
   present: string;
+  presentPhrases: readonly string[];
+  /** ... and where a label may be missing. */
   missing: string;
-  phrases: readonly string[];
+  missingPhrases: readonly string[];
 }
+
+const UNSURE = ["Motion blurs this region.", "The slices are too thick to tell.", "Vessel and nodule cannot be told apart here."];
+const UNCLEAR = ["The guideline does not say how to label this kind of lesion.", "The guideline does not say where the border runs."];
+const UNFIT = ["Image quality does not allow a read.", "Not a scan of the kind this project is about."];
 
 export const DECISIONS: readonly DecisionWords[] = [
   {
     decision: "label-right",
     title: "Label is right",
     present: "It can stay as it is.",
+    presentPhrases: ["The outline follows the visible border.", "The difference is within what readers differ by."],
     missing: "Nothing needs to be labelled here.",
-    phrases: ["The outline follows the visible border.", "Vessel, not a nodule.", "Scar or pleural thickening, not a nodule."],
+    missingPhrases: ["Nothing to see at this place.", "Vessel, not a nodule.", "Scar or pleural thickening, not a nodule."],
   },
   {
     decision: "label-wrong",
     title: "Label is wrong",
     present: "It should be changed or taken out.",
+    presentPhrases: ["The outline misses part of the nodule.", "The outline takes in a vessel.", "Vessel, not a nodule."],
     missing: "Something should be labelled here.",
-    phrases: ["A nodule is visible on several adjacent images.", "The outline misses part of the nodule.", "The outline takes in a vessel."],
+    missingPhrases: ["A nodule is visible on adjacent images.", "Round, well defined and not a vessel."],
   },
   {
     decision: "cannot-tell",
     title: "Cannot tell",
     present: "The images do not settle it.",
+    presentPhrases: UNSURE,
     missing: "The images do not settle it.",
-    phrases: ["Motion blurs this region.", "The slices are too thick to tell.", "Vessel and nodule cannot be told apart here."],
+    missingPhrases: UNSURE,
   },
   {
     decision: "guideline-unclear",
     title: "Guideline is unclear",
     present: "The instructions do not cover this.",
+    presentPhrases: UNCLEAR,
     missing: "The instructions do not cover this.",
-    phrases: ["The guideline does not say how to label this kind of lesion.", "The guideline does not say where the border runs."],
+    missingPhrases: UNCLEAR,
   },
   {
     decision: "exclude",
     title: "Exclude",
     present: "This case should not be in the data set.",
+    presentPhrases: UNFIT,
     missing: "This case should not be in the data set.",
-    phrases: ["Image quality does not allow a read.", "Not a chest CT of the kind this project is about."],
+    missingPhrases: UNFIT,
   },
 ];
 
