@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from imaging.agreement.overlap import containment
-from imaging.geometry.affine import to_index
+from imaging.geometry.affine import contains_index, to_index
 from imaging.masks.overlap import shared_voxels
 from imaging.masks.place import centre_of, mask_holds, radius_of
 from imaging.types import Candidate, Finding, Grid, Mask, PointMm, Volume
@@ -16,8 +16,7 @@ from imaging.types import Candidate, Finding, Grid, Mask, PointMm, Volume
 
 def lies_inside(*, grid: Grid, place_mm: PointMm) -> bool:
     """Say whether a place lies in the image: within half a voxel of a voxel centre on every axis."""
-    index = to_index(grid, place_mm)
-    return all(-0.5 <= value <= size - 0.5 for value, size in zip(index, grid.shape, strict=True))
+    return contains_index(grid, to_index(grid, place_mm))
 
 
 def comparable_mask(*, finding: Finding, volume: Volume) -> Mask | None:

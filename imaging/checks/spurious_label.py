@@ -30,10 +30,15 @@ class SpuriousLabel:
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues.
 
-        Raises NotApplicable without a prediction, without readers, or when the check would abstain on every label.
+        Raises NotApplicable without a prediction, without readers, when the model states no sensitivity, or when the
+        check would abstain on every label.
         """
         prediction = prediction_of(case=case)
         sets = read_sets(case=case)
+        if not prediction.sensitivity_by_diameter:
+            raise NotApplicable(
+                "sensitivity-not-stated", "the model states no sensitivity, so its silence cannot be weighed"
+            )
         labels = [(item, finding) for item in sets for finding in item.findings if is_nodule(finding=finding)]
         judged = [(item, finding) for item, finding in labels if _abstention(finding, prediction, parameters) is None]
         if labels and not judged:

@@ -135,6 +135,13 @@ def test_a_large_tumour_is_never_spurious_because_the_model_is_silent() -> None:
         spurious(case(reader("a", mass), predicted=wide))
 
 
+def test_the_silence_of_a_model_without_a_stated_sensitivity_means_nothing() -> None:
+    label = nodule(finding_id="a-1", centre_mm=LEFT_LUNG, diameter_mm=10.0)
+    unstated = replace(prediction(), sensitivity_by_diameter=())
+    with pytest.raises(NotApplicable, match="states no sensitivity"):
+        spurious(case(reader("a", label), predicted=unstated))
+
+
 def test_a_point_mark_is_passed_over_and_said_so() -> None:
     label = nodule(finding_id="a-1", centre_mm=LEFT_LUNG, diameter_mm=10.0)
     looked_at = case(reader("a", label, point(finding_id="a-2", place_mm=RIGHT_LUNG)), predicted=prediction())
