@@ -44,11 +44,11 @@ def _reconcile(model: type[models.Model]) -> Iterator[Problem]:
                 message = f"{table} {row.key}: its stored bytes cannot be read"
                 yield Problem(message, table=table, record_id=str(row.key))
             elif recorded.get(row.pk) != _tracked(row, tracked_columns(model)):
-                yield from _compare(model, row.pk)
+                yield from _judge(model, row.pk)
     there = {row.key if isinstance(row, Damaged) else row.pk for row in standing}
     for pk in last:
         if pk not in there:
-            yield from _compare(model, pk)
+            yield from _judge(model, pk)
 
 
 def _recorded(model: type[models.Model], history_ids: list[int]) -> dict[Any, dict[str, Json] | None]:
@@ -59,6 +59,14 @@ def _recorded(model: type[models.Model], history_ids: list[int]) -> dict[Any, di
         for row in read_all(rows.filter(pk__in=history_ids).order_by("pk"))
         if not isinstance(row, Damaged)
     }
+
+
+def _judge(model: type[models.Model], pk: object) -> Iterator[Problem]:
+    table = model._meta.db_table
+    try:
+        yield from _compare(model, pk)
+    except DAMAGED:
+        yield Problem(f"{table} {pk}: its history cannot be read", table=table, record_id=str(pk))
 
 
 def _compare(model: type[models.Model], pk: object) -> Iterator[Problem]:
@@ -89,10 +97,10 @@ def _look(model: type[models.Model], pk: object) -> tuple[dict[str, Json] | None
     live: dict[str, Json] | None = None
     for _ in range(LOOKS):
         newest = rows.first()
-        standing = live_rows.filter(pk=pk).first()
         recorded = None if newest is None else _state(newest, columns)
+        standing = live_rows.filter(pk=pk).first()
         live = None if standing is None else _tracked(standing, columns)
-        if rows.values_list("pk", flat=True).first() == (newest.pk if newest else None):
+        if recorded == live or rows.values_list("pk", flat=True).first() == (newest.pk if newest else None):
             break
     return recorded, live
 

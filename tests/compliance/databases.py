@@ -85,6 +85,7 @@ def past_the_triggers() -> Iterator[Any]:
     if connection.vendor == "sqlite":
         intruder = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
         statements = dict(intruder.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall())
+        intruder.execute("PRAGMA ignore_check_constraints = ON")
         for name in statements:
             intruder.execute(f'DROP TRIGGER "{name}"')
         yield intruder
