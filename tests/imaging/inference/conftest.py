@@ -1,0 +1,47 @@
+"""A tiny untrained bundle, enough to test everything but how good the model is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from imaging.inference.bundle import MANIFEST, METADATA, WEIGHTS, bundle_digest, file_digests
+from imaging.phantom.chest import PhantomCase, chest_phantom
+
+
+def write_manifest(path: Path) -> str:
+    files = file_digests(path)
+    (path / MANIFEST).write_text(json.dumps({"files": files}))
+    return bundle_digest(files)
+
+
+@pytest.fixture
+def bundle_folder(tmp_path: Path) -> Path:
+    import torch
+
+    from imaging.inference.network import NetworkShape, build_network
+
+    torch.manual_seed(0)
+    path = tmp_path / "bundle"
+    for folder in ("configs", "models"):
+        (path / folder).mkdir(parents=True)
+    shape = NetworkShape(channels=(4, 8), strides=(2,), features=4)
+    torch.save(build_network(shape).state_dict(), path / WEIGHTS)
+    settings = {
+        "network": {"channels": [4, 8], "strides": [2], "features": 4},
+        "spacing_mm": 3.0,
+        "tile": 32,
+        "stride": 24,
+        "calibration": [[0.0, 0.0], [1.0, 1.0]],
+        "threshold": 0.5,
+        "validated_diameters_mm": [4.0, 30.0],
+        "sensitivity_by_diameter": [[4.0, 0.5]],
+    }
+    (path / METADATA).write_text(json.dumps({"name": "tiny", "version": "1", "qa_settings": settings}))
+    write_manifest(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def scan() -> PhantomCase:
+    return chest_phantom(seed=21, shape=(40, 112, 112), spacing_mm=(4.0, 3.0, 3.0), nodule_count=3)

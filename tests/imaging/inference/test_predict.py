@@ -1,0 +1,155 @@
+"""A prediction is repeatable, survives being killed, and says nothing where there is nothing to look at."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imaging.errors import NotApplicable
+from imaging.inference import predict as module
+from imaging.inference.bundle import Bundle, load_bundle
+from imaging.inference.predict import input_digest, predict
+from imaging.inference.tiles import TileRunner, network_runner
+from imaging.phantom.chest import PhantomCase
+from imaging.types import Prediction, Volume
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+class CountingRunner:
+    """The real runner, counting the tiles that it computes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tiles = 0
+        monkeypatch.setattr(module, "network_runner", self)
+
+    def __call__(self, *, bundle: Bundle, threads: int) -> TileRunner:
+        run = network_runner(bundle=bundle, threads=threads)
+
+        def counted(tile: np.ndarray) -> np.ndarray:
+            self.tiles += 1
+            return run(tile)
+
+        return counted
+
+
+@pytest.fixture
+def bundle(bundle_folder: Path) -> Bundle:
+    return load_bundle(bundle_folder, expected_sha256=None)
+
+
+def once(volume: Volume, bundle: Bundle, folder: Path | None = None, stop_after: int | None = None) -> Prediction:
+    def progress(done: int, total: int) -> None:
+        if done == stop_after:
+            raise Killed
+
+    return predict(volume, bundle, places=[(0.0, 0.0, 0.0)], progress=progress, checkpoint_dir=folder, threads=1)
+
+
+def same(first: Prediction, second: Prediction) -> bool:
+    def told(prediction: Prediction) -> list[object]:
+        return [
+            (one.centre_mm, one.diameter_mm, one.probability, None if one.mask is None else one.mask.voxels.tobytes())
+            for one in prediction.candidates
+        ]
+
+    return told(first) == told(second) and first.input_sha256 == second.input_sha256
+
+
+def test_the_same_scan_gives_the_same_prediction_twice(scan: PhantomCase, bundle: Bundle) -> None:
+    first, second = once(scan.volume, bundle), once(scan.volume, bundle)
+    assert first.candidates
+    assert same(first, second)
+
+
+def test_a_killed_prediction_computes_only_the_rest(
+    scan: PhantomCase, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = once(scan.volume, bundle)
+    counter = CountingRunner(monkeypatch)
+    once(scan.volume, bundle)
+    total = counter.tiles
+    assert total > 3
+    counter.tiles = 0
+    with pytest.raises(Killed):
+        once(scan.volume, bundle, tmp_path, stop_after=3)
+    assert counter.tiles == 3
+    resumed = once(scan.volume, bundle, tmp_path)
+    assert counter.tiles == total
+    assert same(whole, resumed)
+    assert not list(tmp_path.glob("tiles-*")), "a finished scan leaves no tiles behind"
+
+
+def test_a_tile_cut_short_by_a_crash_is_computed_again(
+    scan: PhantomCase, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = once(scan.volume, bundle)
+    with pytest.raises(Killed):
+        once(scan.volume, bundle, tmp_path, stop_after=3)
+    stored = sorted(tmp_path.rglob("tile-*.npy"))
+    stored[1].write_bytes(stored[1].read_bytes()[:100])
+    counter = CountingRunner(monkeypatch)
+    resumed = once(scan.volume, bundle, tmp_path)
+    assert same(whole, resumed)
+    assert counter.tiles >= 2
+
+
+def test_tiles_of_another_scan_are_not_taken(
+    scan: PhantomCase, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Killed):
+        once(scan.volume, bundle, tmp_path, stop_after=3)
+    changed = scan.volume.hounsfield.copy()
+    changed[20, 50, 50] += 1
+    other = replace(scan.volume, hounsfield=changed)
+    counter = CountingRunner(monkeypatch)
+    once(other, bundle)
+    total, counter.tiles = counter.tiles, 0
+    once(other, bundle, tmp_path)
+    assert counter.tiles == total
+
+
+def test_the_input_digest_follows_voxels_and_grid(scan: PhantomCase) -> None:
+    digest = input_digest(scan.volume)
+    changed = scan.volume.hounsfield.copy()
+    changed[0, 0, 0] += 1
+    assert input_digest(replace(scan.volume, hounsfield=changed)) != digest
+    moved = replace(scan.volume.grid, frame_of_reference_uid="1.2.3")
+    assert input_digest(replace(scan.volume, grid=moved)) != digest
+    assert input_digest(replace(scan.volume, hounsfield=scan.volume.hounsfield.copy())) == digest
+
+
+def test_a_scan_without_lungs_is_not_applicable(scan: PhantomCase, bundle: Bundle) -> None:
+    solid = np.full_like(scan.volume.hounsfield, 40)
+    with pytest.raises(NotApplicable) as caught:
+        once(replace(scan.volume, hounsfield=solid), bundle)
+    assert caught.value.code == "no-lung-region"
+    assert caught.value.subjects == (scan.volume.series_instance_uid,)
+
+
+def test_candidates_lie_in_the_lungs_most_probable_first(scan: PhantomCase, bundle: Bundle) -> None:
+    prediction = once(scan.volume, bundle)
+    probabilities = [candidate.probability for candidate in prediction.candidates]
+    assert probabilities == sorted(probabilities, reverse=True)
+    for candidate in prediction.candidates:
+        index = np.linalg.solve(scan.volume.grid.matrix, np.array([*candidate.centre_mm, 1.0]))[:3]
+        low = np.maximum(np.rint(index).astype(int) - 4, 0)
+        near = scan.lungs[tuple(slice(start, start + 9) for start in low)]
+        assert near.any()
+
+
+def test_a_place_far_outside_the_scan_gets_no_outline(scan: PhantomCase, bundle: Bundle) -> None:
+    prediction = predict(
+        scan.volume,
+        bundle,
+        places=[(9999.0, 0.0, 0.0)],
+        progress=lambda done, total: None,
+        checkpoint_dir=None,
+        threads=1,
+    )
+    assert [(one.place_mm, one.mask, one.mean_probability) for one in prediction.outlines] == [
+        ((9999.0, 0.0, 0.0), None, 0.0)
+    ]

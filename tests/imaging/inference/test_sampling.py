@@ -1,0 +1,108 @@
+"""Resampling keeps places, values and outlines where they are in the patient."""
+
+import numpy as np
+import pytest
+
+from imaging.inference.outlines import Outliner, calibrated, find_peaks
+from imaging.inference.sampling import resample_box
+from imaging.inference.tiles import tile_plan
+from imaging.types import Grid
+
+SPACING = (2.5, 0.7, 0.7)
+GRID = Grid(
+    (40, 120, 120),
+    ((0.0, 0.0, 0.7, -40.0), (0.0, 0.7, 0.0, -30.0), (2.5, 0.0, 0.0, 10.0), (0.0, 0.0, 0.0, 1.0)),
+    "2.25.1",
+)
+
+
+def ball(centre_mm: tuple[float, float, float], diameter_mm: float) -> np.ndarray:
+    z, y, x = np.meshgrid(*[np.arange(size) for size in GRID.shape], indexing="ij")
+    places = np.stack([x * 0.7 - 40.0, y * 0.7 - 30.0, z * 2.5 + 10.0], axis=-1)
+    return np.linalg.norm(places - np.array(centre_mm), axis=-1) <= diameter_mm / 2.0
+
+
+def test_a_constant_stays_constant() -> None:
+    working = resample_box(
+        hounsfield=np.full((20, 31, 47), -700, dtype=np.int16),
+        spacing_mm=SPACING,
+        low=(2, 3, 5),
+        high=(18, 30, 40),
+        target_mm=1.25,
+    )
+    assert np.allclose(working.hounsfield, -700, atol=1e-2)
+    assert working.hounsfield.shape == (32, 15, 20)
+
+
+def test_working_indices_and_scan_indices_are_inverse() -> None:
+    working = resample_box(
+        hounsfield=np.zeros((20, 31, 47), dtype=np.int16),
+        spacing_mm=SPACING,
+        low=(2, 3, 5),
+        high=(18, 30, 40),
+        target_mm=1.25,
+    )
+    places = np.array([[0.0, 0.0, 0.0], [7.5, 3.25, 11.0]])
+    assert np.allclose(working.from_scan(working.to_scan(places)), places)
+
+
+def test_a_linear_ramp_is_kept_in_its_place() -> None:
+    ramp = (10 * np.arange(47))[None, None, :].repeat(31, axis=1).repeat(20, axis=0).astype(np.int16)
+    working = resample_box(hounsfield=ramp, spacing_mm=SPACING, low=(0, 0, 0), high=(20, 31, 47), target_mm=1.25)
+    columns = working.to_scan(np.array([[5.0, 5.0, float(k)] for k in range(4, 20)]))[:, 2]
+    # A fifth of a voxel at most: the widened kernel is not exactly linear.
+    assert np.allclose(working.hounsfield[5, 5, 4:20], 10 * columns, atol=2.0)
+
+
+@pytest.mark.parametrize("diameter", [6.0, 12.0, 24.0])
+def test_an_outline_comes_back_on_the_scans_own_grid(diameter: float) -> None:
+    truth = ball((3.0, 11.0, 60.0), diameter)
+    working = resample_box(
+        hounsfield=truth.astype(np.float32), spacing_mm=SPACING, low=(0, 0, 0), high=GRID.shape, target_mm=1.25
+    )
+    outliner = Outliner(mask_probability=working.hounsfield, working=working, grid=GRID)
+    opinion = outliner.opinion((3.0, 11.0, 60.0))
+    assert opinion.mask is not None
+    found = np.zeros(GRID.shape, dtype=np.bool_)
+    origin, shape = opinion.mask.origin, opinion.mask.voxels.shape
+    found[tuple(slice(a, a + size) for a, size in zip(origin, shape, strict=True))] = opinion.mask.voxels
+    overlap = 2.0 * np.count_nonzero(found & truth) / (np.count_nonzero(found) + np.count_nonzero(truth))
+    assert overlap > 0.85
+    assert opinion.mean_probability > 0.7
+
+
+def test_two_peaks_on_one_component_are_one_candidate_and_equal_peaks_keep_their_order() -> None:
+    probability = np.zeros((40, 40, 40), dtype=np.float32)
+    probability[10:20, 10:30, 10:20] = 0.9
+    working = resample_box(
+        hounsfield=np.zeros((40, 40, 40), dtype=np.float32),
+        spacing_mm=(1.25, 1.25, 1.25),
+        low=(0, 0, 0),
+        high=(40, 40, 40),
+        target_mm=1.25,
+    )
+    outliner = Outliner(mask_probability=probability, working=working, grid=GRID)
+    heat = np.zeros_like(probability)
+    heat[15, 13, 15], heat[15, 27, 15] = 0.8, 0.6
+    heat[30, 30, 30] = heat[30, 10, 30] = 0.5
+    peaks = find_peaks(
+        centre_probability=heat, region=np.ones(heat.shape, dtype=np.bool_), outliner=outliner, spacing_mm=1.25
+    )
+    assert [tuple(peak.index) for peak in peaks] == [(15.0, 13.0, 15.0), (30.0, 10.0, 30.0), (30.0, 30.0, 30.0)]
+
+
+def test_calibration_is_read_between_its_points() -> None:
+    curve = ((0.0, 0.0), (0.5, 0.2), (1.0, 0.9))
+    assert calibrated(raw=0.25, calibration=curve) == pytest.approx(0.1)
+    assert calibrated(raw=1.0, calibration=curve) == pytest.approx(0.9)
+
+
+def test_tiles_cover_every_voxel_of_the_region() -> None:
+    region = np.zeros((50, 70, 33), dtype=np.bool_)
+    region[10:45, 3:60, 2:33] = True
+    covered = np.zeros_like(region)
+    for start in tile_plan(region=region, tile=32, stride=24):
+        box = tuple(slice(first, first + 32) for first in start)
+        assert covered[box].shape == (32, 32, 32)
+        covered[box] = True
+    assert covered[region].all()

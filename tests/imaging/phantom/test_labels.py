@@ -1,0 +1,135 @@
+"""Simulated readers differ as readers do; injected errors are what their record says."""
+
+import numpy as np
+import pytest
+
+from imaging.masks.overlap import dice
+from imaging.masks.place import centre_of
+from imaging.phantom.chest import PhantomCase, TrueNodule
+from imaging.phantom.label_errors import ErrorKind, InjectedError, inject_errors
+from imaging.phantom.simulated_readers import simulated_readers
+from imaging.types import AnnotationSet, Category, Finding
+
+Labels = tuple[AnnotationSet, ...]
+
+
+@pytest.fixture(scope="module")
+def honest(phantom: PhantomCase) -> Labels:
+    return simulated_readers(case=phantom, seed=5, count=4)
+
+
+def near(nodule: TrueNodule, annotation_set: AnnotationSet) -> list[Finding]:
+    reach = max(0.5 * nodule.diameter_mm, 3.0)
+    return [
+        finding
+        for finding in annotation_set.findings
+        if np.linalg.norm(np.subtract(centre_of(finding), nodule.centre_mm)) < reach
+    ]
+
+
+def test_readers_agree_on_large_nodules_without_being_equal(phantom: PhantomCase, honest: Labels) -> None:
+    overlaps = [
+        dice(finding.mask, nodule.mask)
+        for nodule in phantom.nodules
+        if nodule.diameter_mm > 9.0
+        for annotation_set in honest
+        for finding in near(nodule, annotation_set)
+        if finding.mask is not None
+    ]
+    assert len(overlaps) >= 4
+    assert min(overlaps) > 0.5
+    assert len(set(overlaps)) > 1
+    assert np.mean(overlaps) < 0.999
+
+
+def test_reading_twice_gives_the_same_labels(phantom: PhantomCase, honest: Labels) -> None:
+    again = simulated_readers(case=phantom, seed=5, count=4)
+    assert [len(one.findings) for one in again] == [len(one.findings) for one in honest]
+    for one, other in zip(again, honest, strict=True):
+        for finding, twin in zip(one.findings, other.findings, strict=True):
+            assert finding.finding_id == twin.finding_id
+            if finding.mask is not None and twin.mask is not None:
+                assert np.array_equal(finding.mask.voxels, twin.mask.voxels)
+
+
+def test_finding_ids_are_unique_within_a_case(honest: Labels) -> None:
+    ids = [finding.finding_id for annotation_set in honest for finding in annotation_set.findings]
+    assert len(ids) == len(set(ids))
+
+
+def spoilt(phantom: PhantomCase, honest: Labels, kind: ErrorKind) -> list[tuple[Labels, InjectedError]]:
+    found = []
+    for seed in range(12):
+        sets, errors = inject_errors(annotation_sets=honest, case=phantom, seed=seed, count=3)
+        found.extend((sets, error) for error in errors if error.kind is kind)
+    assert found, f"twelve seeds gave no {kind} error"
+    return found
+
+
+def one_set(sets: Labels, error: InjectedError) -> AnnotationSet:
+    return next(annotation_set for annotation_set in sets if annotation_set.set_id == error.set_id)
+
+
+def the_finding(sets: Labels, error: InjectedError) -> Finding:
+    return next(item for item in one_set(sets, error).findings if item.finding_id == error.finding_id)
+
+
+def the_nodule(phantom: PhantomCase, error: InjectedError) -> TrueNodule:
+    return next(nodule for nodule in phantom.nodules if nodule.nodule_id == error.nodule_id)
+
+
+def test_a_missing_label_is_gone_and_the_others_still_show_it(phantom: PhantomCase, honest: Labels) -> None:
+    for sets, error in spoilt(phantom, honest, ErrorKind.MISSING):
+        nodule = the_nodule(phantom, error)
+        assert error.finding_id is None
+        assert not near(nodule, one_set(sets, error))
+        assert sum(bool(near(nodule, other)) for other in sets) >= 2
+
+
+def test_a_spurious_label_lies_away_from_every_nodule(phantom: PhantomCase, honest: Labels) -> None:
+    for sets, error in spoilt(phantom, honest, ErrorKind.SPURIOUS):
+        finding = the_finding(sets, error)
+        assert finding.mask is not None
+        assert all(
+            np.linalg.norm(np.subtract(centre_of(finding), nodule.centre_mm)) > 8.0 for nodule in phantom.nodules
+        )
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.BOUNDARY_OVER, ErrorKind.MERGED])
+def test_a_boundary_drawn_too_wide_holds_much_more_than_the_nodule(
+    phantom: PhantomCase, honest: Labels, kind: ErrorKind
+) -> None:
+    for sets, error in spoilt(phantom, honest, kind):
+        finding = the_finding(sets, error)
+        assert finding.mask is not None
+        assert finding.mask.count > 1.25 * the_nodule(phantom, error).mask.count
+
+
+def test_a_boundary_drawn_too_tight_holds_much_less(phantom: PhantomCase, honest: Labels) -> None:
+    for sets, error in spoilt(phantom, honest, ErrorKind.BOUNDARY_UNDER):
+        finding = the_finding(sets, error)
+        assert finding.mask is not None
+        assert finding.mask.count < 0.8 * the_nodule(phantom, error).mask.count
+
+
+def test_a_shifted_boundary_overlaps_less_than_any_honest_one(phantom: PhantomCase, honest: Labels) -> None:
+    for sets, error in spoilt(phantom, honest, ErrorKind.BOUNDARY_SHIFT):
+        finding = the_finding(sets, error)
+        assert finding.mask is not None
+        assert dice(finding.mask, the_nodule(phantom, error).mask) < 0.85
+
+
+def test_a_wrong_category_keeps_the_place(phantom: PhantomCase, honest: Labels) -> None:
+    for sets, error in spoilt(phantom, honest, ErrorKind.WRONG_CATEGORY):
+        finding = the_finding(sets, error)
+        assert finding.category is Category.NON_NODULE
+        nodule = the_nodule(phantom, error)
+        assert np.linalg.norm(np.subtract(centre_of(finding), nodule.centre_mm)) < 0.5 * nodule.diameter_mm + 3.0
+
+
+def test_sets_without_an_error_are_left_alone(phantom: PhantomCase, honest: Labels) -> None:
+    sets, errors = inject_errors(annotation_sets=honest, case=phantom, seed=1, count=1)
+    touched = {error.set_id for error in errors}
+    for before, after in zip(honest, sets, strict=True):
+        if after.set_id not in touched:
+            assert [item.finding_id for item in before.findings] == [item.finding_id for item in after.findings]
