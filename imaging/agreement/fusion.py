@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import SimpleITK
 from numpy.typing import NDArray
 
 from imaging.agreement.overlap import align, crop
@@ -57,6 +56,9 @@ def staple(*, masks: Sequence[Mask], margin_voxels: int, maximum_iterations: int
     # A box without any background voxel has no prior to estimate: every reader outlined all of it.
     if bool(aligned.voxels.all()):
         raise NotApplicable("no-background", "every outline fills the whole box; STAPLE needs a margin around them")
+    # Loaded here because it takes a third of a second that nobody else should wait for at start.
+    import SimpleITK
+
     # SimpleITK ships signatures without types for its filters; Any keeps the untyped part to this one name.
     filter_type: Any = SimpleITK.STAPLEImageFilter
     estimator = filter_type()
