@@ -107,7 +107,7 @@ def _view(document: ReportDocument, marks: tuple[str, ...], pictures: dict[str, 
         "identity_facts": [
             {"label": label, "text": text, "exact": exact}
             for label, text, exact in (
-                ("Project", f"{identity.project_title} ({identity.project_key})", False),
+                ("Project", _named(identity.project_title, identity.project_key), False),
                 ("Report", f"Number {identity.report_number}, draft", False),
                 ("Dataset", f"Version {identity.dataset_version}. {identity.dataset_note}", False),
                 (
@@ -161,7 +161,7 @@ def _printed(value: object, pictures: dict[str, bytes]) -> dict[str, object]:
         case LabelErrorRow():
             return {
                 "unsettled": str(value.open + value.disputed),
-                "outcomes": "; ".join(f"{words}: {count}" for words, count in value.decisions) or "none settled",
+                "outcomes": "; ".join(f"{words}: {count}" for words, count in value.decisions),
             }
         case SeriesRow():
             return {"images": f"{value.modality}, {value.instances} images, {value.sampling}"}
@@ -197,6 +197,10 @@ def _printed(value: object, pictures: dict[str, bytes]) -> dict[str, object]:
             return {"file": name}
         case _:
             return {}
+
+
+def _named(title: str, key: str) -> str:
+    return title if title == key else f"{title} ({key})"
 
 
 def _trail(trail: tuple[tuple[str, str], ...]) -> str:

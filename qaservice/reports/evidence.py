@@ -35,12 +35,11 @@ LOOKS = 6
 
 @dataclass(frozen=True, slots=True)
 class TrailEntry:
-    """One sealed event about one subject."""
+    """One sealed event about one subject. ``already_so``: a correction that found nothing to change."""
 
     index: int
     kind: str
-    occurred_at: datetime
-    actor_name: str
+    already_so: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Evidence:
     verdicts: Mapping[UUID, tuple[Verdict, ...]]
     consensuses: Mapping[UUID, tuple[Consensus, ...]]
     corrections: Mapping[UUID, Correction]
-    events_by_kind: tuple[tuple[str, int], ...]
+    events_by_kind: tuple[tuple[str, bool, int], ...]
     events_by_actor: tuple[ActorCount, ...]
     trails: Mapping[str, tuple[TrailEntry, ...]]
     ledger_size: int
@@ -93,9 +92,10 @@ class Evidence:
 
     @property
     def simulated(self) -> bool:
-        """Whether a simulated actor made a label or a verdict that this report counts."""
+        """Whether a simulated actor labelled, voted, or is among the people that this report names."""
         labelled = any(one.simulated for one in self.sets)
-        return labelled or any(verdict.simulated for verdicts in self.verdicts.values() for verdict in verdicts)
+        member = any(one.user.is_simulated for one in self.memberships)
+        return labelled or member or any(verdict.simulated for verdict in self.all_verdicts())
 
     def all_verdicts(self) -> list[Verdict]:
         """Return every verdict, by flag number and time."""
@@ -226,11 +226,13 @@ def _grouped(rows: Iterable[Row]) -> dict[UUID, tuple[Row, ...]]:
     return {key: tuple(value) for key, value in groups.items()}
 
 
-def _events_by_kind(project: Project) -> tuple[tuple[str, int], ...]:
-    rows = (
-        Event.objects.filter(project_key=project.key).values_list("kind").annotate(number=Count("id")).order_by("kind")
-    )
-    return tuple((kind, number) for kind, number in rows)
+def _events_by_kind(project: Project) -> tuple[tuple[str, bool, int], ...]:
+    """Return (kind, whether the event found nothing to change, number of events) by kind."""
+    events = Event.objects.filter(project_key=project.key)
+    idle = Counter(events.filter(payload__already_so=True).values_list("kind", flat=True))
+    every = Counter(events.values_list("kind", flat=True))
+    rows = [(kind, False, every[kind] - idle[kind]) for kind in every] + [(kind, True, idle[kind]) for kind in idle]
+    return tuple(sorted(row for row in rows if row[2]))
 
 
 def _events_by_actor(project: Project) -> tuple[ActorCount, ...]:
@@ -249,14 +251,12 @@ def _trails(project: Project) -> dict[str, tuple[TrailEntry, ...]]:
     rows = (
         LedgerEntry.objects.filter(event__project_key=project.key)
         .order_by("index")
-        .values_list(
-            "index", "event__kind", "event__occurred_at", "event__actor_name", "event__subject_id", "event__payload"
-        )
+        .values_list("index", "event__kind", "event__subject_id", "event__payload")
     )
-    for index, kind, occurred_at, actor_name, subject_id, payload in rows.iterator(chunk_size=2000):
-        entry = TrailEntry(index=index, kind=kind, occurred_at=occurred_at, actor_name=actor_name)
+    for index, kind, subject_id, payload in rows.iterator(chunk_size=2000):
+        entry = TrailEntry(index=index, kind=kind, already_so=bool(payload.get("already_so")))
         trails[subject_id].append(entry)
-        flag = payload.get("flag") if isinstance(payload, dict) else None
+        flag = payload.get("flag")
         if flag and flag != subject_id:
             trails[str(flag)].append(entry)
     return {subject: tuple(entries) for subject, entries in trails.items()}

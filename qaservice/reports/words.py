@@ -12,10 +12,11 @@ SUSPICIONS = {
     "missing_nodule": "Missing nodule",
     "spurious_label": "Spurious label",
     "boundary": "Boundary of the outline",
-    "wrong_class": "Wrong class",
+    "incomplete_contour": "Incomplete contour",
+    "duplicate_mark": "Duplicate mark",
+    "wrong_category": "Wrong category",
     "reader_disagreement": "Disagreement among readers",
     "geometry_mismatch": "Geometry mismatch",
-    "rules": "Rule of the guideline",
 }
 """The checks in the order of the report, as people call what they suspect."""
 

@@ -70,7 +70,7 @@ def agreement(evidence: Evidence, *, shape_of: Shapes = mask_of) -> Agreement:
 
 def _about_intervals(evidence: Evidence) -> str:
     patients = len({study.patient_key for study in evidence.studies.values()})
-    text = f"Intervals are percentiles of {RESAMPLES} draws of whole patients with replacement."
+    text = f"Intervals are percentiles of {RESAMPLES:,} draws of whole patients with replacement."
     if patients < LEAST_PATIENTS:
         text += (
             f" This dataset has {words.counted(patients, 'patient')}, and fewer than {LEAST_PATIENTS} give no interval "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable
 
 from compliance.rendering.document import ActorRow, Audit, Deviation, Fact, ModelCard, Software
 from qaservice.analysis.models import FlagState, QAModel, RunState
 from qaservice.reports import words
 from qaservice.reports.evidence import Evidence, event_words
+from qaservice.storage.selectors import read_blob
 from qaservice.studies.models import IngestState, SeriesState
 
 PACKAGES = {
@@ -25,6 +28,8 @@ PACKAGES = {
     "typst": "Typst",
 }
 
+ALREADY_SO = "A consensus found the reference standard to say so already"
+
 HOW_TO_VERIFY = (
     "Take the evidence kit that was exported with this report. It holds the report, the figures as data, the dataset "
     "manifest, the ledger's events, the records that they name, and two short programs that need nothing but Python.",
@@ -39,10 +44,11 @@ HOW_TO_VERIFY = (
 
 def deviations(evidence: Evidence) -> tuple[Deviation, ...]:
     """Return what did not go as planned and what limits the conclusions, most general first."""
+    parts = (_limits, _failures, _series, _abstentions, _checks, _flags)
     return tuple(
         Deviation(subject=subject, description=words.sentence(description))
-        for part in (_limits(evidence), _failures(evidence), _series(evidence), _checks(evidence), _flags(evidence))
-        for subject, description in part
+        for part in parts
+        for subject, description in part(evidence)
     )
 
 
@@ -64,7 +70,10 @@ def audit(evidence: Evidence) -> Audit:
     """Return the events by type and person, the ledger's size and head, and how to verify them."""
     what = event_words()
     return Audit(
-        events_by_type=tuple((what.get(kind, kind), number) for kind, number in evidence.events_by_kind),
+        events_by_type=tuple(
+            (ALREADY_SO if already_so else what.get(kind, kind), number)
+            for kind, already_so, number in evidence.events_by_kind
+        ),
         events_by_actor=tuple(
             ActorRow(name=one.name, role=words.role(one.role), simulated=one.simulated, events=one.count)
             for one in evidence.events_by_actor
@@ -85,8 +94,8 @@ def _limits(evidence: Evidence) -> Iterable[tuple[str, str]]:
     if evidence.simulated:
         yield (
             "Simulated readers",
-            "labels or verdicts of simulated readers are counted in this report; each is marked. Such figures say "
-            "nothing about clinicians",
+            "simulated readers take part in this project; each is marked wherever it is named. Labels and verdicts of "
+            "theirs are counted like any other, and such figures say nothing about clinicians",
         )
     unknown = sorted({one.reader_label for one in evidence.reader_sets} - set(evidence.identities))
     if unknown:
@@ -132,6 +141,16 @@ def _checks(evidence: Evidence) -> Iterable[tuple[str, str]]:
                 silent[key] = silent.get(key, 0) + 1
     for (name, detail), number in sorted(silent.items()):
         yield f"Check: {name}", f"it did not apply to {words.counted(number, 'series', 'series')}: {detail}"
+
+
+def _abstentions(evidence: Evidence) -> Iterable[tuple[str, str]]:
+    silent = Counter(
+        str(said["abstained_because"])
+        for said in (json.loads(read_blob(result.prediction_id)) for result in evidence.results)
+        if said.get("abstained_because")
+    )
+    for why, number in sorted(silent.items()):
+        yield "QA model", f"it abstained on {words.counted(number, 'series', 'series')}: {why}"
 
 
 def _flags(evidence: Evidence) -> Iterable[tuple[str, str]]:

@@ -131,7 +131,11 @@ def _row(evidence: Evidence, check_name: str, flags: Sequence[Flag]) -> LabelErr
         decisions=tuple(
             (str(decision.label), outcomes[decision.value]) for decision in Decision if outcomes[decision.value]
         ),
-        errors=proportion_of(count=wrong, total=len(settled), nothing="none of this kind is settled"),
+        errors=proportion_of(
+            count=wrong,
+            total=len(settled),
+            nothing="none of this kind is settled" if flags else "none of this kind was raised",
+        ),
         by_patient=words.sentence(how if interval is None else f"{_limits(interval.lower, interval.upper)} ({how})"),
     )
 

@@ -19,6 +19,7 @@ from qaservice.studies.models import Series
 from qaservice.studies.selectors import grid_of, slice_hounsfield, sop_instance_uids_of
 
 NOTHING_BEFORE = "nothing stood here"
+ALREADY_SO = "the reference standard was found to say so already"
 Progress = Callable[[int, int, str], None]
 
 
@@ -63,11 +64,11 @@ def _entry(evidence: Evidence, flag: Flag, what: Mapping[str, str]) -> FlagEntry
         image_number="none" if index is None else _image_number(numbers, index),
         reason=latest.reason,
         identifiers=tuple(_identifiers(flag, observations, uids, index)),
-        votes=tuple(_votes(evidence.verdicts.get(flag.pk, ()))),
+        votes=tuple(_votes(evidence.verdicts.get(flag.pk, ()), observations)),
         decision=_decision(flag, consensuses, correction),
         correction=_correction(flag, correction) if correction else None,
         trail=tuple(
-            (str(entry.index), what.get(entry.kind, entry.kind).lower())
+            (str(entry.index), ALREADY_SO if entry.already_so else what.get(entry.kind, entry.kind).lower())
             for entry in evidence.trails.get(str(flag.pk), ())
         ),
         picture=picture,
@@ -99,10 +100,14 @@ def _identifiers(
         facts.append(Fact("Image", uids[index], exact=True))
     if flag.finding is not None:
         facts.append(Fact("Label under review", flag.finding.tracking_uid, exact=True))
-    threshold = words.decimal(latest.threshold, 3)
+    operating = (
+        f"operating threshold {words.decimal(latest.threshold, 3)}"
+        if latest.threshold is not None
+        else "which abstained on this series"
+    )
     facts += [
         Fact("Check", f"{words.suspicion(flag.check_name)}, version {latest.check_version}, seen in run {runs}"),
-        Fact("QA model", f"{latest.run.model}, operating threshold {threshold}"),
+        Fact("QA model", f"{latest.run.model}, {operating}"),
         Fact("Model bundle, SHA-256", latest.model_sha256, exact=True),
         Fact("Model input, SHA-256", latest.input_sha256, exact=True),
     ]
@@ -111,8 +116,9 @@ def _identifiers(
     return facts
 
 
-def _votes(verdicts: Sequence[Verdict]) -> list[VoteRow]:
+def _votes(verdicts: Sequence[Verdict], observations: Sequence[FlagObservation]) -> list[VoteRow]:
     blind = {(one.round, one.reader_id): one.decision for one in verdicts if one.phase == Phase.BLIND}
+    spoke = {one.pk for one in observations if one.threshold is not None}
     rows = []
     for verdict in sorted(verdicts, key=lambda one: (one.round, one.reader.display_name, one.given_at, str(one.pk))):
         rows.append(
@@ -126,7 +132,7 @@ def _votes(verdicts: Sequence[Verdict]) -> list[VoteRow]:
                 and blind.get((verdict.round, verdict.reader_id), verdict.decision) != verdict.decision,
                 rationale=verdict.rationale,
                 correction=_proposed(verdict.correction),
-                shown=_shown(verdict.shown),
+                shown=_shown(verdict.shown, model_spoke=verdict.observation_id in spoke),
                 given_at=verdict.given_at,
             )
         )
@@ -146,12 +152,17 @@ def _proposed(correction: Mapping[str, object] | None) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _shown(shown: Mapping[str, object]) -> str:
+def _shown(shown: Mapping[str, object], *, model_spoke: bool) -> str:
     text = "image, label under review" if shown.get("label") else "image, this reader's labels"
     if not shown.get("opinions_revealed"):
         return f"{text}, neutral pointer to the place; no other opinion."
     others, proposals = shown.get("other_sets"), shown.get("proposals")
-    parts = [text, "reason and score", f"opinion of model bundle {str(shown.get('model_sha256', ''))[:12]}"]
+    parts = [text, "reason and score"]
+    parts.append(
+        f"opinion of model bundle {str(shown.get('model_sha256', ''))[:12]}"
+        if model_spoke
+        else "no opinion of the model, which abstained"
+    )
     if isinstance(others, list):
         parts.append(words.counted(len(others), "other reader's labels", "other readers' labels"))
     if isinstance(proposals, list):

@@ -170,13 +170,18 @@ def _set_apart(evidence: Evidence) -> list[FileRow]:
         )
         for item in evidence.items_set_apart
     ]
+    told = {row.reason for row in rows}
     for one in evidence.sets:
         for rejection in one.rejections:
+            reason = words.sentence(str(rejection["message"]))
+            if reason in told:
+                # The whole file was refused for it, and stands above under its own name.
+                continue
             rows.append(
                 FileRow(
                     name=f"{one.reader_label}, {one.source_format}",
                     outcome="part not taken",
-                    reason=words.sentence(str(rejection["message"])),
+                    reason=reason,
                     uid=", ".join(str(subject) for subject in rejection.get("subjects", [])[:3]),
                     sha256="",
                 )
