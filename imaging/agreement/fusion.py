@@ -56,7 +56,7 @@ def staple(*, masks: Sequence[Mask], margin_voxels: int, maximum_iterations: int
     # A box without any background voxel has no prior to estimate: every reader outlined all of it.
     if bool(aligned.voxels.all()):
         raise NotApplicable("no-background", "every outline fills the whole box; STAPLE needs a margin around them")
-    # Loaded here because it takes a third of a second that nobody else should wait for at start.
+    # Loaded here because it takes a tenth of a second that nobody else should wait for at start.
     import SimpleITK
 
     # SimpleITK ships signatures without types for its filters; Any keeps the untyped part to this one name.
