@@ -11,6 +11,7 @@ from imaging.readers.limits import CT_READ_LIMITS
 from imaging.readers.series import read_header
 from qaservice.projects.models import Project
 from qaservice.storage.selectors import read_blob
+from qaservice.storage.services import BlobWriter
 from qaservice.studies import services
 from qaservice.studies.arrivals import Arrival, Held, sort_out
 from qaservice.studies.assessment import SeriesAssessment, assess_series
@@ -45,11 +46,11 @@ def _judge_all(ingest: Ingest, report: Report) -> tuple[list[Judged], int]:
     known = set(IngestItem.objects.filter(ingest=ingest).values_list("name", flat=True))
     known |= set(AnnotationFile.objects.filter(ingest=ingest).values_list("name", flat=True))
     judged: list[Judged] = []
-    with open_source(Path(ingest.source_path), DELIVERY_LIMITS) as entries:
+    with open_source(Path(ingest.source_path), DELIVERY_LIMITS) as entries, BlobWriter() as writer:
         for number, entry in enumerate(entries):
             report(number, len(entries), "reading files")
             if entry.name not in known:
-                judged.append(judge(entry, CT_READ_LIMITS))
+                judged.append(judge(entry, CT_READ_LIMITS, writer))
         return judged, len(entries)
 
 

@@ -10,7 +10,7 @@ from imaging.geometry.header import SliceHeader
 from imaging.readers.limits import ReadLimits
 from imaging.readers.series import read_header
 from imaging.readers.sniff import HEAD_BYTES, kind_of
-from qaservice.storage.services import BlobItem, write_bytes
+from qaservice.storage.services import BlobItem, BlobWriter
 from qaservice.studies.models import Outcome
 from qaservice.studies.sources import Entry, EntryUnreadable
 
@@ -49,8 +49,8 @@ class Judged:
         return self.blob is not None and self.kind in ANNOTATION_KINDS
 
 
-def judge(entry: Entry, limits: ReadLimits) -> Judged:
-    """Read one file, put what is kept of it into the blob directory, and say what it is.
+def judge(entry: Entry, limits: ReadLimits, writer: BlobWriter) -> Judged:
+    """Read one file, hand what is kept of it to the blob directory's writer, and say what it is.
 
     Never raises for what is in a file. No message quotes a header, which may hold a person's name.
     """
@@ -65,7 +65,7 @@ def judge(entry: Entry, limits: ReadLimits) -> Judged:
     if kind in _NOT_READ_HERE:
         return Judged(entry.name, kind, digest, Outcome.IGNORED, "not-read-here", _NOT_READ_HERE[kind])
     if kind == "lidc-xml":
-        blob = write_bytes(data=data, media_type=LIDC_TYPE)
+        blob = writer.write(data=data, media_type=LIDC_TYPE)
         return Judged(entry.name, kind, digest, Outcome.STORED, blob=blob)
     try:
         header = read_header(data, limits)
@@ -75,7 +75,7 @@ def judge(entry: Entry, limits: ReadLimits) -> Judged:
     if kind == "dicom-image" and header.modality != "CT":
         message = "an image of another modality; this service checks labels on CT"
         return Judged(entry.name, kind, digest, Outcome.REFUSED, "wrong-modality", message, header.sop_instance_uid)
-    blob = write_bytes(data=data, media_type=DICOM_TYPE)
+    blob = writer.write(data=data, media_type=DICOM_TYPE)
     return Judged(entry.name, kind, digest, Outcome.STORED, uid=header.sop_instance_uid, header=header, blob=blob)
 
 

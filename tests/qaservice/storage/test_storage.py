@@ -19,7 +19,7 @@ from qaservice.projects.models import Project
 from qaservice.storage import derived, files
 from qaservice.storage.models import Blob
 from qaservice.storage.selectors import blob_path, read_blob
-from qaservice.storage.services import store_blob, store_blobs, write_bytes
+from qaservice.storage.services import BlobWriter, store_blob, store_blobs, write_bytes
 
 DIGEST = "ab" * 32
 
@@ -130,3 +130,18 @@ def test_clearing_drops_what_can_be_computed_again_and_is_recorded(
     assert Event.objects.get(kind="storage.derived-cleared").reason == "the disk is full"
     get(calls)
     assert len(calls) == 2
+
+
+def test_many_files_are_on_disk_when_the_block_ends(own_data_folder: Path) -> None:
+    with BlobWriter() as writer:
+        items = [writer.write(data=bytes([number]), media_type="text/plain") for number in range(100)]
+    assert [files.path_of(item.sha256).read_bytes() for item in items] == [bytes([number]) for number in range(100)]
+
+
+def test_a_file_that_cannot_be_written_is_heard_of_before_anything_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(data: bytes) -> str:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(files, "write_once", full)
+    with pytest.raises(OSError, match="no space"), BlobWriter() as writer:
+        writer.write(data=b"abc", media_type="text/plain")
