@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ def settle_in(demo: Demo) -> None:
     os.environ["QASERVICE_MODE"] = "embedded"
     os.environ["QASERVICE_DATA_DIR"] = str(demo.data)
     os.environ["DJANGO_SETTINGS_MODULE"] = "qaservice.settings"
+    if not sys.stderr.isatty():
+        # A log is no terminal: a line every ten seconds says enough.
+        os.environ.setdefault("TQDM_MININTERVAL", "10")
     # Two workers share the cores: more threads than that only get in each other's way.
     os.environ["QASERVICE_INFERENCE_THREADS"] = str(max(1, (os.cpu_count() or 2) // 2))
 

@@ -94,9 +94,10 @@ class Job:
             self._truth = cohort.make(self._demo.home / "cohort", seed=SEED)
             studies, annotations = self._truth.studies, self._truth.annotations
         _say("Reading the studies and their labels")
+        simulated = self._truth is not None
         for path in (studies, annotations):
             if path is not None:
-                call_command("ingest", str(path), project=PROJECT_KEY, workers_only=True)
+                call_command("ingest", path, project=PROJECT_KEY, workers_only=True, simulated_labels=simulated)
 
     def _analyse(self) -> None:
         _say("Looking for label errors")

@@ -20,6 +20,7 @@ from deploy.demo.house import ROOT, Demo, DemoError
 WORKERS = 2
 MOST_RESTARTS = 5
 STOP_SECONDS = 15
+GIVE_UP = signal.SIGUSR1
 
 
 class Processes:
@@ -29,6 +30,7 @@ class Processes:
         self.demo = demo
         self._running: dict[str, tuple[subprocess.Popen[bytes], list[str]]] = {}
         self._restarts = 0
+        self.fault = ""
         self._ending = threading.Event()
         self._watch = threading.Thread(target=self._watch_until_the_end, name="watch", daemon=True)
 
@@ -71,8 +73,10 @@ class Processes:
             try:
                 with urllib.request.urlopen(self.demo.address, timeout=5):
                     return
-            except urllib.error.HTTPError:
-                return
+            except urllib.error.HTTPError as answer:
+                if answer.code < 500:
+                    return
+                break
             except OSError:
                 time.sleep(0.2)
         raise DemoError(f"the web server did not start:\n{self.log_end(name)}")
@@ -99,9 +103,15 @@ class Processes:
     def _watch_until_the_end(self) -> None:
         while not self._ending.wait(1):
             for name, (process, command) in list(self._running.items()):
-                if name.startswith("worker") and process.poll() is not None and self._restarts < MOST_RESTARTS:
-                    self._restarts += 1
-                    self._start(name, command)
+                if not name.startswith("worker") or process.poll() is None:
+                    continue
+                if self._restarts == MOST_RESTARTS:
+                    # Whoever waits for work would wait for ever: the main thread is told by signal.
+                    self.fault = f"the workers cannot run:\n{self.log_end(name)}"
+                    os.kill(os.getpid(), GIVE_UP)
+                    return
+                self._restarts += 1
+                self._start(name, command)
 
 
 class Memory:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from deploy.demo.house import HOME, Demo, DemoError, fresh_home, settle_in
-from deploy.demo.processes import Memory, Processes, free_port
+from deploy.demo.processes import GIVE_UP, Memory, Processes, free_port
 
 OFF_WORDS = frozenset({"0", "no", "false", "off"})
 
@@ -27,6 +27,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with fresh_home(demo), Processes(demo) as processes:
+            signal.signal(GIVE_UP, lambda *_: _give_up(processes))
             settle_in(demo)
             with Memory() as memory:
                 # Only now: the service reads its settings when it is imported.
@@ -45,6 +46,10 @@ def main() -> int:
         print("\nThe demo was ended.")
         return 0 if serve else 130
     return 0
+
+
+def _give_up(processes: Processes) -> None:
+    raise DemoError(processes.fault)
 
 
 def _options() -> argparse.Namespace:

@@ -35,7 +35,7 @@ class Command(BaseCommand):
             run = request_run(project=project, actor=OPERATOR, reason=options["reason"])
         except ServiceError as error:
             raise CommandError(error.message) from error
-        with tqdm(desc="analyse", unit="tile", dynamic_ncols=True) as bar:
+        with tqdm(desc="analyse", unit="tile", dynamic_ncols=True, miniters=0) as bar:
 
             def show(progress: ProjectProgress) -> None:
                 if progress.running:
@@ -46,7 +46,7 @@ class Command(BaseCommand):
                 elif progress.open == 0 and bar.total:
                     bar.n = bar.total
                     bar.set_postfix_str("done", refresh=False)
-                bar.refresh()
+                bar.update(0)
 
             if options["workers_only"]:
                 wait_for_workers(project_key=project.key, on_progress=show)

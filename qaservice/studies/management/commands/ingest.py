@@ -70,7 +70,7 @@ class Command(BaseCommand):
         )
 
     def _work(self, project: Project, *, workers_only: bool) -> None:
-        with tqdm(desc="ingest", unit="file", dynamic_ncols=True) as bar:
+        with tqdm(desc="ingest", unit="file", dynamic_ncols=True, miniters=0) as bar:
 
             def show(progress: ProjectProgress) -> None:
                 if progress.running:
@@ -80,7 +80,7 @@ class Command(BaseCommand):
                 elif progress.open == 0 and bar.total:
                     bar.n = bar.total
                     bar.set_postfix_str("done", refresh=False)
-                bar.refresh()
+                bar.update(0)
 
             if workers_only:
                 wait_for_workers(project_key=project.key, on_progress=show)
