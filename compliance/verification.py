@@ -114,6 +114,8 @@ def _walk(size: int) -> Iterator[Problem | tuple[int, int, int]]:
         yield from _rows(whole, sealed=True)
     unsealed = models.Q(entry__isnull=True) | models.Q(entry__index__gte=size)
     waiting, damaged = _events(Event._base_manager.filter(unsealed).order_by("occurred_at", "id"))
+    # Nothing vouches for an event before it is sealed; but what the sealer could not hash, it never wrote.
+    damaged |= {event.pk for event in waiting.values() if not _leaf(event)}
     for key in sorted(damaged, key=str):
         yield Problem(f"unsealed event {key}: it cannot be read", event_id=str(key), table=Event._meta.db_table)
     yield from _rows([(None, event) for event in waiting.values()], sealed=False)
