@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from imaging.errors import NotApplicable
 
@@ -32,7 +32,7 @@ def wilson(*, successes: int, total: int, confidence: float) -> Interval:
     Raises NotApplicable for no trials, ValueError for impossible counts.
     """
     _require_counts(successes, total)
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = float(special.ndtri(0.5 + confidence / 2))
     share = successes / total
     denominator = 1 + z * z / total
     centre = (share + z * z / (2 * total)) / denominator
@@ -47,8 +47,8 @@ def clopper_pearson(*, successes: int, total: int, confidence: float) -> Interva
     """Return the exact (Clopper-Pearson 1934) interval for a proportion, from the beta distribution."""
     _require_counts(successes, total)
     alpha = 1 - confidence
-    lower = 0.0 if successes == 0 else float(stats.beta.ppf(alpha / 2, successes, total - successes + 1))
-    upper = 1.0 if successes == total else float(stats.beta.ppf(1 - alpha / 2, successes + 1, total - successes))
+    lower = 0.0 if successes == 0 else float(special.betaincinv(successes, total - successes + 1, alpha / 2))
+    upper = 1.0 if successes == total else float(special.betaincinv(successes + 1, total - successes, 1 - alpha / 2))
     return Interval(
         estimate=successes / total, lower=lower, upper=upper, confidence=confidence, method="Clopper-Pearson exact"
     )

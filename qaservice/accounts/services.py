@@ -63,7 +63,9 @@ def deactivate_user(*, user: User, actor: Actor, reason: str) -> User:
     """Close an account at once: it can no longer log in and its tokens stop working. The row stays."""
     with change("account.deactivated", actor=actor, reason=reason, subject=("user", str(user.pk))):
         closed = amend(user, expected_revision=user.revision, changes={"is_active": False})
-    ApiToken.objects.filter(user=user, revoked_at=None).update(revoked_at=now())
+    for token in ApiToken.objects.filter(user=user, revoked_at=None):
+        token.revoked_at = now()
+        token.save(update_fields=["revoked_at"])
     return closed
 
 

@@ -144,9 +144,10 @@ def _complete(*, context: JobContext, run: AnalysisRun) -> None:
 
 
 def _import_rejections(series: Series) -> tuple[Rejection, ...]:
-    rows = AnnotationSet.objects.filter(series=series).values_list("rejections", flat=True)
+    """What the series' label sources said that could not be taken; the first subject is the set it was said in."""
+    rows = AnnotationSet.objects.filter(series=series).values_list("pk", "rejections")
     return tuple(
-        Rejection(code=one["code"], message=one["message"], subjects=tuple(one["subjects"]))
-        for rejections in rows
+        Rejection(code=one["code"], message=one["message"], subjects=(str(pk), *one["subjects"]))
+        for pk, rejections in rows
         for one in rejections
     )
