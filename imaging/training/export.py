@@ -41,7 +41,7 @@ def export(*, training: Path, bundle: Path, version: str, measured: Path | None)
     known = UNMEASURED if measured is None else json.loads(measured.read_text())
     for folder in ("configs", "models", "docs"):
         (bundle / folder).mkdir(parents=True, exist_ok=True)
-    torch.save({name: value.contiguous() for name, value in state["averaged"].items()}, bundle / WEIGHTS)
+    torch.save({name: _small(name, value) for name, value in state["averaged"].items()}, bundle / WEIGHTS)
     _write(bundle / METADATA, _metadata(version, lineage, known))
     _write(bundle / "configs" / "inference.json", _inference())
     _write(bundle / "configs" / "train.json", _training(lineage))
@@ -49,6 +49,13 @@ def export(*, training: Path, bundle: Path, version: str, measured: Path | None)
     digest = bundle_digest(files)
     _write(bundle / MANIFEST, {"name": NAME, "version": version, "bundle_sha256": digest, "files": files})
     return digest
+
+
+def _small(name: str, value: torch.Tensor) -> torch.Tensor:
+    """Weights keep eleven bits, which halves what the repository carries; running statistics keep all of theirs."""
+    if value.dtype.is_floating_point and "running_" not in name:
+        return value.contiguous().to(torch.float16)
+    return value.contiguous()
 
 
 def _metadata(version: str, lineage: dict[str, object], known: dict[str, object]) -> dict[str, object]:
