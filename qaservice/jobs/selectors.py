@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from qaservice.jobs.models import Job, JobState
 
@@ -61,15 +61,12 @@ def jobs_of(project_key: str) -> QuerySet[Job]:
 
 def progress_of(project_key: str) -> ProjectProgress:
     """Return how far a project's jobs are."""
+    jobs = jobs_of(project_key)
     count = dict.fromkeys(JobState.values, 0)
-    running: list[JobProgress] = []
-    failed: list[JobProgress] = []
-    for job in jobs_of(project_key):
-        count[job.state] += 1
-        if job.state == JobState.RUNNING:
-            running.append(_progress(job))
-        elif job.state == JobState.FAILED:
-            failed.append(_progress(job))
+    for row in jobs.order_by().values("state").annotate(number=Count("pk")):
+        count[row["state"]] = row["number"]
+    running = [_progress(job) for job in jobs.filter(state=JobState.RUNNING)]
+    failed = [_progress(job) for job in jobs.filter(state=JobState.FAILED)]
     return ProjectProgress(
         queued=count[JobState.QUEUED],
         active=count[JobState.RUNNING],

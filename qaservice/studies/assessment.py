@@ -64,7 +64,9 @@ def assess_series(*, headers: Sequence[SliceHeader], digests: Mapping[str, str])
         findings.append(_finding(refusal))
         return SeriesAssessment(GateStatus.REFUSED.value, findings, None, digest, _technique(headers))
     derived.array(input_digest=digest, operation=HOUNSFIELD, version=HOUNSFIELD_VERSION, make=lambda: volume.hounsfield)
-    return SeriesAssessment(verdict.status.value, findings, volume_as_json(volume), digest, dict(volume.acquisition))
+    return SeriesAssessment(
+        verdict.status.value, findings, volume_as_json(volume), digest, printable(volume.acquisition)
+    )
 
 
 def build_volume(*, headers: Sequence[SliceHeader], digests: Mapping[str, str]) -> Volume:
@@ -101,6 +103,16 @@ def grid_from_json(stored: Mapping[str, object]) -> Grid:
     return Grid((slices, rows, columns), matrix, str(stored["frame_of_reference_uid"]))
 
 
+def printable(values: Mapping[str, str]) -> dict[str, str]:
+    """Return header texts as a database takes them: control characters, NUL above all, become question marks."""
+    return {name: printable_text(value) for name, value in values.items()}
+
+
+def printable_text(value: str) -> str:
+    """Return one header text without control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in value)
+
+
 def _finding(finding: GateFinding) -> dict[str, object]:
     return {
         "code": finding.code,
@@ -111,4 +123,4 @@ def _finding(finding: GateFinding) -> dict[str, object]:
 
 
 def _technique(headers: Sequence[SliceHeader]) -> dict[str, str]:
-    return dict(headers[0].acquisition) if headers else {}
+    return printable(headers[0].acquisition) if headers else {}

@@ -12,7 +12,7 @@ from qaservice.common.transitions import step
 from qaservice.projects.models import Project
 from qaservice.storage.services import BlobItem, store_blobs
 from qaservice.studies.arrivals import Arrival
-from qaservice.studies.assessment import SeriesAssessment
+from qaservice.studies.assessment import SeriesAssessment, printable_text
 from qaservice.studies.models import Ingest, IngestItem, Instance, Series, Study
 from qaservice.studies.reading import Judged
 from qaservice.studies.states import SERIES
@@ -117,7 +117,7 @@ def _study_of(project: Project, first: Judged) -> Study:
     known = Study.objects.filter(project=project, study_instance_uid=uid).first()
     if known is not None:
         return known
-    study = Study(project=project, study_instance_uid=uid, patient_key=first.header.patient_id[:64])
+    study = Study(project=project, study_instance_uid=uid, patient_key=printable_text(first.header.patient_id)[:64])
     with change(
         "study.registered",
         actor=SYSTEM,
@@ -138,7 +138,7 @@ def _store_instances(project: Project, study: Study, files: Sequence[Judged]) ->
             series_instance_uid=file.header.series_instance_uid,
             sop_instance_uid=file.header.sop_instance_uid,
             sop_class_uid=file.header.sop_class_uid,
-            modality=file.header.modality[:16],
+            modality=printable_text(file.header.modality)[:16],
             blob_id=file.sha256,
         )
         for file in files

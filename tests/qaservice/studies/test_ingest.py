@@ -208,3 +208,10 @@ def test_a_delivery_that_vanished_fails_and_says_so(project: Project, tmp_path: 
     assert announced.state == "failed" and "no such file" in announced.failure
     assert Job.objects.get().state == JobState.FAILED
     assert Ingest.objects.count() == 1 and not Series.objects.exists()
+
+
+def test_control_characters_in_a_header_do_not_reach_the_database(project: Project, tmp_path: Path) -> None:
+    files = series_files(PatientID="a\x00b", ConvolutionKernel="B\x0131f")
+    ingest(project, written_to(tmp_path / "in", files))
+    assert Study.objects.get().patient_key == "a?b"
+    assert Series.objects.get().acquisition["kernel"] == "B?31f"
