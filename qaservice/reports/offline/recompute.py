@@ -58,6 +58,12 @@ def rounded(value: float) -> str:
     return format(Decimal(repr(value)).quantize(Decimal("0.0001"), rounding=ROUND_HALF_EVEN), "f")
 
 
+def figure(wrong: int, settled: int, raised: int, lower: str | None, upper: str | None) -> str:
+    """Return one row of the table of label errors as a line."""
+    limits = "no interval" if lower is None and upper is None else f"{lower} to {upper}"
+    return f"{wrong}/{settled} of {raised} raised, {limits}"
+
+
 def lines(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
     with archive.open(name) as stream:
         for line in stream:
@@ -112,8 +118,8 @@ def compare(facts: dict[str, Any], records: Records) -> list[tuple[str, str, str
     for row in facts["label_errors"]:
         raised, settled, wrong = records.of_check(row["check"])
         lower, upper = interval(wrong, settled)
-        printed = f"{row['wrong']}/{row['settled']} of {row['raised']} raised, {row['lower']} to {row['upper']}"
-        rows.append((row["kind"], printed, f"{wrong}/{settled} of {raised} raised, {lower} to {upper}"))
+        printed = figure(row["wrong"], row["settled"], row["raised"], row["lower"], row["upper"])
+        rows.append((row["kind"], printed, figure(wrong, settled, raised, lower, upper)))
     known = {row["check"] for row in facts["label_errors"]}
     strays = sorted({one["check_name"] for one in records.flags.values()} - known)
     rows.append(("checks without a row", "none", ", ".join(strays) or "none"))

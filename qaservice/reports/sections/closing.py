@@ -35,10 +35,11 @@ HOW_TO_VERIFY = (
     "manifest, the ledger's events, the records that they name, and two short programs that need nothing but Python.",
     "On any computer, without a network, run: python -I verify.py evidence-kit.zip. It recomputes every hash and link "
     "and names the first record that was altered.",
-    "Compare the head of the ledger printed here with the link of the event whose index is one less than the number "
-    "of events printed here. Later events may follow it in the kit.",
     "Run: python -I recompute.py evidence-kit.zip. It counts the label errors again from the records, computes the "
     "intervals again and compares both with the figures of this report.",
+    "Compare the head of the ledger printed here with the link of the event whose index is one less than the number "
+    "of sealed events printed here; recompute.py prints it. Later events, the making of this report among them, follow "
+    "it in the kit.",
 )
 
 

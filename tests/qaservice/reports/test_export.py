@@ -18,9 +18,12 @@ from compliance.recording import SYSTEM
 from compliance.rendering.typst_pdf import DRAFT, EMBEDDED_DATABASE, SIMULATED_READERS, render
 from compliance.sealing import head, seal
 from qaservice.common.errors import Conflict
+from qaservice.jobs.errors import LostLease
 from qaservice.jobs.models import Job
 from qaservice.jobs.runner import run_job
 from qaservice.projects.services import create_project
+from qaservice.reports import evidence as evidence_module
+from qaservice.reports import services
 from qaservice.reports.evidence import gather
 from qaservice.reports.models import ValidationReport
 from qaservice.reports.selectors import report_document, reports_of
@@ -175,6 +178,35 @@ def test_progress_is_reported_flag_by_flag(reviewed: Reviewed):
     )
     assert [done for done, _, _ in seen] == [0, 1, 2, 3, 4]
     assert seen[-1] == (4, 4, "typesetting")
+
+
+def test_a_number_taken_meanwhile_is_not_printed_twice(reviewed: Reviewed, monkeypatch: pytest.MonkeyPatch):
+    export(reviewed)
+    real, stale = services.next_number, iter([1])
+    monkeypatch.setattr(services, "next_number", lambda *, project: next(stale, None) or real(project=project))
+    report = export(reviewed)
+    assert report.number == 2
+    assert "Number 2, draft" in text_of(read_blob(report.document_id))[0]
+    assert facts_of(report)["report_number"] == 2
+
+
+def test_a_project_that_is_never_quiet_gets_no_report_instead_of_a_false_head(
+    reviewed: Reviewed, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(evidence_module, "seal", lambda: 0)
+    with pytest.raises(Conflict, match="quieter moment"):
+        export(reviewed)
+    assert ValidationReport.objects.count() == 0
+
+
+def test_a_worker_that_lost_its_lease_stores_no_report(reviewed: Reviewed):
+    def lost() -> None:
+        raise LostLease
+
+    with pytest.raises(LostLease):
+        export_report(project=reviewed.site.project, actor=reviewed.lead, reason="for a test", complete=lost)
+    assert ValidationReport.objects.count() == 0
+    assert not Event.objects.filter(kind="report.exported").exists()
 
 
 def test_a_project_without_a_dataset_version_has_nothing_to_report(db: None):

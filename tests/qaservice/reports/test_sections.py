@@ -10,18 +10,21 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from compliance.recording import SYSTEM, change
 from compliance.rendering.document import Measure
 from imaging.types import Grid, Mask
-from qaservice.analysis.models import SeriesResult
+from qaservice.analysis.models import AnalysisRun, SeriesResult
 from qaservice.labels.models import AnnotationSet, Finding, FindingRevision
 from qaservice.reports import words
-from qaservice.reports.evidence import Evidence, gather
+from qaservice.reports.evidence import Evidence, TrailEntry, gather
 from qaservice.reports.sections.agreement import agreement, lesions_of
-from qaservice.reports.sections.closing import deviations, software
+from qaservice.reports.sections.closing import audit, deviations, software
 from qaservice.reports.sections.label_errors import label_errors, reader_effect
+from qaservice.reports.sections.listing import line_listing
 from qaservice.reports.sections.opening import synopsis
 from qaservice.reports.sections.provenance import provenance, truthing
 from qaservice.reports.sections.statistics import by_patient, proportion_of
+from qaservice.storage.services import store_blob
 from qaservice.studies.models import Series, Study
 from tests.qaservice.reports.conftest import Reviewed
 
@@ -273,3 +276,53 @@ def test_words_stand_for_keys_also_where_a_key_is_new():
     assert words.role("qa_lead") == "QA lead"
     assert words.listed(["a", "b", "c"]) == "a, b and c"
     assert words.decimal(-0.04, 1) == Decimal("0.0")
+
+
+def test_a_series_on_which_the_model_abstained_is_a_deviation_and_shown_as_such(reviewed: Reviewed):
+    said = b'{"abstained_because":"there are no lungs in this scan"}'
+    with change("series.analysed", actor=SYSTEM, reason="for a test", subject=("series", "test")):
+        blob = store_blob(data=said, media_type="application/json")
+    evidence = gather(project=reviewed.site.project)
+    (result,) = evidence.results
+    result.prediction_id = blob.pk
+    told = {one.subject: one.description for one in deviations(evidence)}
+    assert told["QA model"] == "It abstained on 1 series: there are no lungs in this scan."
+    for observations in evidence.observations.values():
+        observations[-1].threshold = None
+    flag = line_listing(evidence, progress=None)[0]
+    assert "which abstained on this series" in {fact.label: fact.text for fact in flag.identifiers}["QA model"]
+    assert "no opinion of the model, which abstained" in flag.votes[1].shown
+
+
+def test_a_consensus_that_the_reference_standard_anticipated_is_not_told_as_a_correction(evidence: Evidence):
+    flag = evidence.flags[0]
+    trail = (TrailEntry(index=7, kind="reference.corrected", already_so=True),)
+    anticipated = replace(
+        evidence,
+        corrections={},
+        trails={str(flag.pk): trail},
+        events_by_kind=(("reference.corrected", True, 1),),
+    )
+    entry = line_listing(anticipated, progress=None)[0]
+    assert entry.trail == (("7", "the reference standard was found to say so already"),)
+    assert "said so already and was not changed" in entry.decision
+    assert entry.correction is None
+    assert audit(anticipated).events_by_type == (("A consensus found the reference standard to say so already", 1),)
+
+
+def test_a_series_without_a_volume_has_its_flag_listed_without_a_picture(evidence: Evidence):
+    for flag in evidence.flags:
+        flag.series.grid = None
+    entry = line_listing(evidence, progress=None)[0]
+    assert (entry.picture, entry.picture_missing) == (None, "No picture: the series is not a regular volume.")
+    assert entry.image_number == "none"
+
+
+def test_failed_runs_and_reopened_flags_are_deviations(evidence: Evidence):
+    failed = AnalysisRun(number=9, state="failed", failure="the worker was stopped")
+    evidence.flags[1].reopened_because = "another QA model is surer"
+    evidence.deliveries[0].state, evidence.deliveries[0].failure = "failed", "the archive is cut short"
+    told = {one.subject: one.description for one in deviations(replace(evidence, runs=(failed,)))}
+    assert told["Run 9"] == "The analysis run failed: the worker was stopped."
+    assert told["F-0002"] == "It was settled and opened again: another QA model is surer."
+    assert told["Delivery delivery-1.zip"] == "It could not be read: the archive is cut short."
