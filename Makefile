@@ -30,7 +30,7 @@ demo: demo-preflight .venv/installed $(built) ## run the whole job on synthetic 
 test: preflight .venv/installed-dev $(built) ## run every test, with the PostgreSQL, broker and browser it needs
 	@$(python) -m tests.run $(PYTEST)
 
-check: preflight .venv/installed-dev ## lint, types, contracts, migrations, deployment settings, API schema
+check: preflight .venv/installed-dev $(frontend)/node_modules/.installed ## lint, types, contracts, migrations, deployment settings, API schema
 	@deploy/setup/check.sh
 
 bench: preflight .venv/installed-dev ## measure, with fixed seeds, into var/bench/*.json

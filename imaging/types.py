@@ -15,7 +15,6 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-
 PointMm = tuple[float, float, float]
 """A place in patient space: (x, y, z), LPS, millimetres."""
 
@@ -199,8 +198,8 @@ class OutlineOpinion:
 class Prediction:
     """One model's opinion on one volume, with what is needed to repeat it.
 
-    ``validated_diameters_mm`` is the size range in which the model's silence means something; outside it checks abstain.
-    ``sensitivity_by_diameter`` maps a lower bound in mm to sensitivity at the operating point, from the model card.
+    ``validated_diameters_mm`` is the size range in which the model's silence means something; outside it checks
+    abstain. ``sensitivity_by_diameter`` maps a lower bound in mm to sensitivity at the operating point, from the model card.
     """
 
     model: ModelIdentity

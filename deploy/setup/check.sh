@@ -47,6 +47,7 @@ step "ruff check" $bin/ruff check .
 step "ruff format" $bin/ruff format --check .
 step "import contracts" $bin/lint-imports
 step "mypy --strict" $bin/mypy imaging compliance qaservice
+step "portal types" npm --prefix qaservice/portal/frontend run --silent check
 step "migrations complete" $bin/python manage.py makemigrations --check --dry-run
 step "system checks" $bin/python manage.py check --fail-level WARNING
 step "deployment checks" deployment
