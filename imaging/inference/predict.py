@@ -43,8 +43,8 @@ def predict(
 
     ``places``: LPS mm, where an outline is wanted; one ``OutlineOpinion`` each, in order. ``progress`` is told (tiles
     done, tiles in all). ``checkpoint_dir``: where finished tiles are kept until the end, so that a killed run resumes;
-    None keeps nothing. The same volume, bundle and threads give the same answer on the same machine.
-    Candidates are inside the lungs only, most probable first.
+    None keeps nothing. ``threads``: tiles computed at a time. The same volume and bundle give the same answer on the
+    same machine, whatever the number of threads. Candidates are inside the lungs only, most probable first.
     Raises NotApplicable ``no-lung-region`` if no lungs are found, BundleError if the weights do not fit.
     """
     began = time.perf_counter()
@@ -58,7 +58,8 @@ def predict(
         hounsfield=working.hounsfield,
         plan=plan,
         tile=bundle.settings.tile,
-        runner=lambda: network_runner(bundle=bundle, threads=threads),
+        runner=lambda: network_runner(bundle=bundle),
+        threads=threads,
         progress=progress,
         folder=folder,
     )

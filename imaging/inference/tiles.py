@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +37,13 @@ def tile_plan(*, region: NDArray[np.bool_], tile: int, stride: int) -> tuple[Ind
     )
 
 
-def network_runner(*, bundle: Bundle, threads: int) -> TileRunner:
+def network_runner(*, bundle: Bundle) -> TileRunner:
     """Return a function from a (d, h, w) window-scaled tile to (2, d, h, w) probabilities (mask, centre), float16.
 
     Raises BundleError ``bundle-unreadable`` if the weights do not fit the network that the metadata describes.
     """
     import torch
 
-    torch.set_num_threads(threads)
     network = build_network(bundle.settings.network)
     try:
         network.load_state_dict(torch.load(io.BytesIO(bundle.weights), map_location="cpu", weights_only=True))
@@ -53,6 +54,8 @@ def network_runner(*, bundle: Bundle, threads: int) -> TileRunner:
     torch.nn.utils.convert_conv3d_weight_memory_format(network, torch.channels_last_3d)
 
     def run(tile: Field) -> NDArray[np.float16]:
+        # One thread a tile, tiles side by side: two threads on one tile wait for each other at every layer.
+        torch.set_num_threads(1)
         with torch.inference_mode():
             image = torch.from_numpy(tile)[None, None].contiguous(memory_format=torch.channels_last_3d)
             return np.asarray(torch.sigmoid(network(image))[0].numpy(), dtype=np.float16)
@@ -72,35 +75,65 @@ def run_tiles(
     plan: tuple[Index, ...],
     tile: int,
     runner: Callable[[], TileRunner],
+    threads: int,
     progress: Callable[[int, int], None],
     folder: Path | None,
 ) -> tuple[Field, Field]:
     """Return (mask, centre) probabilities, each (slices, rows, columns) float32, 0 where no tile lies.
 
     Overlapping tiles are averaged, their middles weighing most. ``progress`` is told (tiles done, tiles in all) after
-    each. ``runner`` is only called if a tile is not in ``folder`` yet. Both dimensions of ``hounsfield`` must be at
-    least ``tile``.
+    each. ``runner`` is only called if a tile is not in ``folder`` yet. ``threads`` tiles are computed at a time and
+    added up in the order of the plan, so that their number changes nothing. ``hounsfield`` must be at least ``tile``
+    long on each axis.
     """
     total = np.zeros((2, *hounsfield.shape), dtype=np.float32)
     weight = np.zeros(hounsfield.shape, dtype=np.float32)
     ramp = np.minimum(np.arange(tile) + 1, tile - np.arange(tile)).astype(np.float32) / (tile / 2)
     ramp = np.clip(ramp * 2.0, 0.05, 1.0)
     bell = ramp[:, None, None] * ramp[None, :, None] * ramp[None, None, :]
-    ready: TileRunner | None = None
     progress(0, len(plan))
-    for number, start in enumerate(plan):
-        box = tuple(slice(first, first + tile) for first in start)
-        output = None if folder is None else _stored(folder, number, tile)
-        if output is None:
-            ready = ready or runner()
-            output = ready(scale_window(hounsfield[box]))
-            if folder is not None:
-                _store(folder, number, output)
+    for number, output in enumerate(_outputs(hounsfield, plan, tile, runner, threads, folder)):
+        box = tuple(slice(first, first + tile) for first in plan[number])
         total[(slice(None), *box)] += output.astype(np.float32) * bell
         weight[box] += bell
         progress(number + 1, len(plan))
     total /= np.maximum(weight, np.float32(1e-6))
     return total[0], total[1]
+
+
+def _outputs(
+    hounsfield: Field,
+    plan: tuple[Index, ...],
+    tile: int,
+    runner: Callable[[], TileRunner],
+    threads: int,
+    folder: Path | None,
+) -> Iterator[NDArray[np.float16]]:
+    """Yield the tiles' outputs in order, stored ones from disk. Those computed are stored before they are yielded."""
+    ready: TileRunner | None = None
+    waiting: deque[tuple[int, NDArray[np.float16] | Future[NDArray[np.float16]]]] = deque()
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for number in range(len(plan) + threads):
+            if number < len(plan):
+                output = None if folder is None else _stored(folder, number, tile)
+                if output is None:
+                    ready = ready or runner()
+                    box = tuple(slice(first, first + tile) for first in plan[number])
+                    waiting.append((number, pool.submit(ready, scale_window(hounsfield[box]))))
+                else:
+                    waiting.append((number, output))
+            if len(waiting) < threads and number < len(plan) - 1:
+                continue
+            if not waiting:
+                break
+            first, given = waiting.popleft()
+            if isinstance(given, Future):
+                done = given.result()
+                if folder is not None:
+                    _store(folder, first, done)
+                yield done
+            else:
+                yield given
 
 
 def forget_tiles(folder: Path) -> None:

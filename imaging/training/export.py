@@ -21,7 +21,7 @@ from imaging.training.backgrounds import WORKING_MM
 from imaging.training.run import SHAPE
 
 NAME = "lung_nodule_qa"
-TILE, STRIDE = 96, 72
+TILE, STRIDE = 128, 104
 UNMEASURED = {
     "calibration": [[0.0, 0.0], [1.0, 1.0]],
     "threshold": 0.5,

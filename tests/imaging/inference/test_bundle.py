@@ -101,7 +101,7 @@ def test_weights_that_would_run_code_are_refused_and_do_not_run(
     write_manifest(bundle_folder)
     bundle = load_bundle(bundle_folder, expected_sha256=None)
     with pytest.raises(BundleError) as caught:
-        network_runner(bundle=bundle, threads=1)
+        network_runner(bundle=bundle)
     assert caught.value.subjects == (WEIGHTS,)
     assert not (tmp_path / "sprung").exists()
 

@@ -26,8 +26,8 @@ class CountingRunner:
         self.tiles = 0
         monkeypatch.setattr(module, "network_runner", self)
 
-    def __call__(self, *, bundle: Bundle, threads: int) -> TileRunner:
-        run = network_runner(bundle=bundle, threads=threads)
+    def __call__(self, *, bundle: Bundle) -> TileRunner:
+        run = network_runner(bundle=bundle)
 
         def counted(tile: np.ndarray) -> np.ndarray:
             self.tiles += 1
@@ -41,12 +41,14 @@ def bundle(bundle_folder: Path) -> Bundle:
     return load_bundle(bundle_folder, expected_sha256=None)
 
 
-def once(volume: Volume, bundle: Bundle, folder: Path | None = None, stop_after: int | None = None) -> Prediction:
+def once(
+    volume: Volume, bundle: Bundle, folder: Path | None = None, stop_after: int | None = None, threads: int = 1
+) -> Prediction:
     def progress(done: int, total: int) -> None:
         if done == stop_after:
             raise Killed
 
-    return predict(volume, bundle, places=[(0.0, 0.0, 0.0)], progress=progress, checkpoint_dir=folder, threads=1)
+    return predict(volume, bundle, places=[(0.0, 0.0, 0.0)], progress=progress, checkpoint_dir=folder, threads=threads)
 
 
 def same(first: Prediction, second: Prediction) -> bool:
@@ -63,6 +65,14 @@ def test_the_same_scan_gives_the_same_prediction_twice(scan: PhantomCase, bundle
     first, second = once(scan.volume, bundle), once(scan.volume, bundle)
     assert first.candidates
     assert same(first, second)
+
+
+def test_the_number_of_threads_changes_nothing(scan: PhantomCase, bundle: Bundle, tmp_path: Path) -> None:
+    single = once(scan.volume, bundle)
+    assert same(single, once(scan.volume, bundle, threads=3))
+    with pytest.raises(Killed):
+        once(scan.volume, bundle, tmp_path, stop_after=4, threads=3)
+    assert same(single, once(scan.volume, bundle, tmp_path, threads=2))
 
 
 def test_a_killed_prediction_computes_only_the_rest(
