@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -109,11 +108,3 @@ def fetch(model: type[models.Model], column: str, keys: Sequence[Any]) -> Iterat
 def is_bulk(entry: dict[str, Any]) -> bool:
     """Tell a bulk entry from the entry of one row."""
     return "root" in entry
-
-
-def as_uuid(text: str) -> uuid.UUID | None:
-    """Return the UUID in ``text``, or None where there is none."""
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

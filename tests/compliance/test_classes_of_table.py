@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 from django.db import IntegrityError, models
+from django.db.transaction import TransactionManagementError
 from simple_history.utils import bulk_create_with_history, update_change_reason
 
 from compliance import registry
@@ -63,7 +64,12 @@ def test_a_creation_that_bypasses_save_writes_no_row_without_history(sqlite_data
 
 def test_a_new_instance_under_a_stored_key_undoes_the_transaction_it_overwrites_in(database: str) -> None:
     case = open_case()
-    with change("case.changed", actor=ANN, reason="why", subject=("case", "1")), pytest.raises(UnrecordedChange):
+    with (
+        # The refusal is caught inside, and yet the transaction can only be rolled back.
+        pytest.raises(TransactionManagementError),
+        change("case.changed", actor=ANN, reason="why", subject=("case", "1")),
+        pytest.raises(UnrecordedChange),
+    ):
         Case(pk=case.pk, title="overwritten").save_base(force_update=True)
     assert Case.objects.get().title == "Nodule"
 
@@ -170,6 +176,9 @@ def test_history_cannot_be_backdated_or_given_another_reason(sqlite_database: Pa
 def test_the_history_packages_purges_are_refused(name: str) -> None:
     with pytest.raises(CommandError, match="Refused: history rows are evidence"):
         call_command(name)
+    with pytest.raises(SystemExit) as ended:
+        load_command_class("compliance", name).run_from_argv(["manage.py", name, "--auto", "--days", "3"])
+    assert ended.value.code == 1
 
 
 def test_history_of_equal_times_is_ordered_by_its_id(sqlite_database: Path) -> None:

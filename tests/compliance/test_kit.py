@@ -33,6 +33,9 @@ def checked(kit: Path, *arguments: str) -> tuple[int, str]:
         [sys.executable, "-I", "-S", str(script), str(kit), *arguments], capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
+    names = dict(zip(("--head", "--manifest"), ("head", "manifest"), strict=True))
+    told = {names[name]: value for name, value in zip(arguments[::2], arguments[1::2], strict=True)}
+    assert bool(verify.verify(str(kit), **told).problems) == bool(done.returncode)
     return done.returncode, done.stdout
 
 

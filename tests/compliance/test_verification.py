@@ -235,6 +235,7 @@ def test_an_unsealed_event_that_says_nonsense_of_its_rows_is_named(case: Case, r
     [
         ("UPDATE compliance_event SET payload = '{broken' WHERE id = {event}", 1),
         ("UPDATE compliance_event SET occurred_at = 'yesterday' WHERE id = {event}", 1),
+        ("UPDATE compliance_event SET occurred_at = '2026-13-45 00:00:00' WHERE id = {event}", 1),
         ("UPDATE testapp_historicalcase SET tags = '{broken' WHERE title = 'Mass'", 1),
         ("UPDATE testapp_historicalcase SET history_date = 'then' WHERE title = 'Mass'", 1),
         ("UPDATE testapp_historicalcase SET size_mm = 'wide' WHERE title = 'Mass'", 1),
@@ -256,11 +257,13 @@ def test_bytes_that_cannot_even_be_read_do_not_stop_verification(
     assert (result.ok, result.first.event_index) == (False, index)
 
 
-def test_a_live_row_and_an_unsealed_event_that_cannot_be_read_are_named(sqlite_database: Path) -> None:
+@pytest.mark.parametrize("moment", ["yesterday", "2026-13-45 00:00:00"])
+def test_a_live_row_and_an_unsealed_event_that_cannot_be_read_are_named(sqlite_database: Path, moment: str) -> None:
     case = open_case()
     event = Event.objects.get().pk
     result = altered(
-        "UPDATE testapp_case SET parent_id = 'nobody'", "UPDATE compliance_event SET occurred_at = 'yesterday'"
+        "UPDATE testapp_case SET parent_id = 'nobody'",
+        f"UPDATE compliance_event SET occurred_at = '{moment}'",
     )
     messages = [problem.message for problem in result.problems]
     assert f"testapp_case {case.pk}: its stored bytes cannot be read" in messages
