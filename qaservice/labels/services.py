@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from compliance.recording import Actor, change
 from imaging.types import AnnotationImport, Rejection
 from imaging.types import AnnotationSet as ImagingSet
@@ -53,11 +51,14 @@ def import_annotations(
         return known
     # Measuring and writing masks to disk comes first: no file or CPU work inside the transaction.
     prepared = {one.set_id: _prepare(one, annotation_import.source_format) for one in annotation_import.annotation_sets}
-    row_of_source = {
-        finding.finding_id: str(new.id)
+    rows = {
+        one.set_id: _set_row(series, one, annotation_import, source, simulated)
         for one in annotation_import.annotation_sets
-        for finding, new in zip(one.findings, prepared[one.set_id], strict=True)
     }
+    row_of_source = {set_id: str(row.pk) for set_id, row in rows.items()}
+    for one in annotation_import.annotation_sets:
+        for finding, new in zip(one.findings, prepared[one.set_id], strict=True):
+            row_of_source[finding.finding_id] = str(new.id)
     shares = _shares(annotation_import)
     with change(
         "annotations.imported",
@@ -69,30 +70,17 @@ def import_annotations(
             "source_sha256": source.sha256,
             "source_format": annotation_import.source_format,
             "sets": len(annotation_import.annotation_sets),
-            "findings": len(row_of_source),
+            "findings": sum(len(findings) for findings in prepared.values()),
             "rejections": [rejection.code for rejection in annotation_import.rejections],
         },
     ):
         store_blobs(items=[source])
-        rows: list[AnnotationSet] = []
         for one in annotation_import.annotation_sets:
-            row = AnnotationSet(
-                project=series.project,
-                series=series,
-                kind=one.kind.value,
-                reader_label=one.reader_label[:200],
-                simulated=simulated,
-                read=one.read,
-                source_format=annotation_import.source_format,
-                source_id=source.sha256,
-                rejections=[_rejection(item, row_of_source) for item in shares[one.set_id]],
-            )
+            row = rows[one.set_id]
+            row.rejections = [_rejection(item, row_of_source) for item in shares[one.set_id]]
             row.save()
             add_findings(annotation_set=row, findings=prepared[one.set_id])
-            rows.append(row)
-        if not rows:
-            rows.append(_refused(series, annotation_import, source, simulated))
-    return rows
+        return list(rows.values()) or [_refused(series, annotation_import, source, simulated)]
 
 
 def identify_reader(*, project: Project, reader_label: str, user: User, actor: Actor, reason: str) -> ReaderIdentity:
@@ -133,13 +121,33 @@ def _prepare(annotation_set: ImagingSet, source_format: str) -> list[NewFinding]
     ]
 
 
+def _set_row(
+    series: Series, one: ImagingSet, annotation_import: AnnotationImport, source: BlobItem, simulated: bool
+) -> AnnotationSet:
+    return AnnotationSet(
+        project=series.project,
+        series=series,
+        kind=one.kind.value,
+        reader_label=one.reader_label[:200],
+        simulated=simulated,
+        read=one.read,
+        source_format=annotation_import.source_format,
+        source_id=source.sha256,
+    )
+
+
 def _shares(annotation_import: AnnotationImport) -> dict[str, list[Rejection]]:
     """Give each rejection to the set whose finding it names; what concerns the whole file goes to the first set."""
     set_ids = [one.set_id for one in annotation_import.annotation_sets]
     shares: dict[str, list[Rejection]] = {set_id: [] for set_id in set_ids}
     for rejection in annotation_import.rejections:
         named = next(
-            (set_id for set_id in set_ids if any(part.startswith(f"{set_id}/") for part in rejection.subjects)), None
+            (
+                set_id
+                for set_id in set_ids
+                if any(part == set_id or part.startswith(f"{set_id}/") for part in rejection.subjects)
+            ),
+            None,
         )
         if named is not None:
             shares[named].append(rejection)
@@ -149,8 +157,16 @@ def _shares(annotation_import: AnnotationImport) -> dict[str, list[Rejection]]:
 
 
 def _rejection(rejection: Rejection, row_of_source: dict[str, str]) -> dict[str, object]:
-    subjects: Sequence[str] = [row_of_source.get(subject, subject) for subject in rejection.subjects]
-    return {"code": rejection.code, "message": rejection.message, "subjects": list(subjects)}
+    subjects = [_row_name(subject, row_of_source) for subject in rejection.subjects]
+    return {"code": rejection.code, "message": rejection.message, "subjects": subjects}
+
+
+def _row_name(subject: str, row_of_source: dict[str, str]) -> str:
+    """Name a set or finding by its row; one that was refused altogether has none, and keeps its name within its set."""
+    if subject in row_of_source:
+        return row_of_source[subject]
+    set_id, slash, rest = subject.partition("/")
+    return f"{row_of_source[set_id]}/{rest}" if slash and set_id in row_of_source else subject
 
 
 def _refused(series: Series, annotation_import: AnnotationImport, source: BlobItem, simulated: bool) -> AnnotationSet:

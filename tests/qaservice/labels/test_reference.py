@@ -148,15 +148,17 @@ def test_a_reader_who_found_nothing_is_told_apart_from_one_who_did_not_read(seri
 def test_what_could_not_be_taken_stands_with_the_set_it_concerns(series: Series) -> None:
     mask = ball(series, HERE, 4.0)
     about_one = Rejection("z-disagrees", "one mark lies elsewhere", ("b/n",))
+    about_set = Rejection("spacing-disagrees", "half a millimetre", ("a", "a/refused", "1.2.3"))
     about_all = Rejection("unread-coordinates", "three points", ())
     rows = brought_in(
         series,
         reader("a", outlined("a/n", mask)),
         reader("b", outlined("b/n", mask)),
-        rejections=(about_one, about_all),
+        rejections=(about_one, about_set, about_all),
     )
     kept = {row.reader_label: row.rejections for row in rows}
-    assert [one["code"] for one in kept["a"]] == ["unread-coordinates"]
+    assert [one["code"] for one in kept["a"]] == ["spacing-disagrees", "unread-coordinates"]
+    assert kept["a"][0]["subjects"] == [str(rows[0].pk), f"{rows[0].pk}/refused", "1.2.3"]
     [remark] = kept["b"]
     assert remark["subjects"] == [str(Finding.objects.get(source_label="b/n").pk)], "named by its row"
 
