@@ -12,7 +12,7 @@ from qaservice.labels.models import AnnotationSet, FindingRevision
 from qaservice.labels.selectors import current_revisions
 from qaservice.projects.selectors import require
 from qaservice.review.models import Assignment, AssignmentState, Verdict
-from qaservice.review.selectors import implicated_sets, observation_for, round_is_closed_for, verdicts_of
+from qaservice.review.selectors import observation_for, other_sets, round_is_closed_for, verdicts_of
 from qaservice.studies.selectors import grid_of, image_number_at
 
 
@@ -173,7 +173,7 @@ def overlay_sources(*, assignment: Assignment) -> list[tuple[str, str, FindingRe
         ("label", "label under review", revision) for revision in current_revisions(set_id=str(flag.annotation_set_id))
     ]
     if may_see_opinions(assignment=assignment):
-        for set_id in _other_sets(flag):
+        for set_id in other_sets(flag=flag):
             title = set_title(set_id)
             sources += [("other", title, revision) for revision in current_revisions(set_id=set_id)]
     return sources
@@ -226,7 +226,7 @@ def verdict_view(verdict: Verdict) -> VerdictView:
 def _revealed(*, flag: Flag, observation: FlagObservation) -> RevealedView:
     model = observation.run.model
     others: list[LabelView] = []
-    for set_id in _other_sets(flag):
+    for set_id in other_sets(flag=flag):
         others += _label_views(set_id=set_id, flag=flag, title=set_title(set_id))
     return RevealedView(
         reason=observation.reason,
@@ -249,13 +249,6 @@ def _revealed(*, flag: Flag, observation: FlagObservation) -> RevealedView:
             for proposal in observation.proposals
         ),
     )
-
-
-def _other_sets(flag: Flag) -> list[str]:
-    """Every other reader's set on the series, not only those with a stake: silence is an opinion too."""
-    rows = AnnotationSet.objects.filter(series=flag.series_id, kind="reader").exclude(pk=flag.annotation_set_id)
-    ids = {str(row.pk) for row in rows}
-    return sorted(ids | (implicated_sets(flag=flag) - {str(flag.annotation_set_id)}))
 
 
 def _label_views(*, set_id: str, flag: Flag, title: str) -> list[LabelView]:

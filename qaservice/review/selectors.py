@@ -9,6 +9,7 @@ from django.db.models import Count, F, Q, QuerySet
 from qaservice.accounts.models import User
 from qaservice.analysis.models import Flag, FlagObservation, FlagState
 from qaservice.analysis.selectors import latest_observation
+from qaservice.labels.models import AnnotationSet, SetKind
 from qaservice.labels.selectors import sets_of_user
 from qaservice.projects.models import Membership, Project
 from qaservice.projects.rules import PERMISSIONS
@@ -26,6 +27,13 @@ def implicated_sets(*, flag: Flag) -> frozenset[str]:
     """Return the ids of all annotation sets whose readers have a stake in ``flag``."""
     named = latest_observation(flag=flag).implicated_sets
     return frozenset({str(flag.annotation_set_id), *(str(one) for one in named)})
+
+
+def other_sets(*, flag: Flag) -> list[str]:
+    """Return the ids of the other readers' sets that the reveal shows: all on the series, for silence is an opinion."""
+    rows = AnnotationSet.objects.filter(series=flag.series_id, kind=SetKind.READER).exclude(pk=flag.annotation_set_id)
+    ids = {str(pk) for pk in rows.values_list("pk", flat=True)}
+    return sorted(ids | (implicated_sets(flag=flag) - {str(flag.annotation_set_id)}))
 
 
 def unassigned_places(*, project: Project) -> list[tuple[Flag, int]]:
@@ -88,7 +96,7 @@ def shown_to(*, flag: Flag, observation: FlagObservation, phase: Phase) -> dict[
         shown["reason"] = observation.reason
         shown["model_sha256"] = observation.model_sha256
         shown["check"] = f"{flag.check_name} {observation.check_version}"
-        shown["other_sets"] = sorted(implicated_sets(flag=flag) - {str(flag.annotation_set_id)})
+        shown["other_sets"] = other_sets(flag=flag)
         shown["proposals"] = [proposal["id"] for proposal in observation.proposals]
     return shown
 
