@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.acceptance.service import PASSWORD, ROOT, Person, Service
 from tests.browser.scans import SCANS
-from tests.browser.seeding import PROJECT
+from tests.browser.seeding import LEAD, PROJECT, READERS
 
 ARGUMENTS = [
     "--headless",
@@ -26,7 +28,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-READERS = ("ada", "ben", "cleo")
 
 
 @dataclass(frozen=True)
@@ -46,31 +47,38 @@ class Portal:
         return f"{self.address}/projects/{PROJECT}/cases/{self.worklist(reader)[flag]}/"
 
 
-@pytest.fixture(scope="module")
-def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    """A site of this module's own: two scans, two annotators, four flags, three people and a machine who read."""
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A data folder with two scans, two annotators, four flags and four people, and the people's tokens."""
     folder = tmp_path_factory.mktemp("site")
     service = Service(folder / "data")
     service.run("migrate")
     for scan in SCANS:
         scan.write(folder / "studies" / scan.name)
     service.run("ingest", folder / "studies", "--project", PROJECT)
-    subprocess.run([sys.executable, "-m", "tests.browser.seeding"], cwd=ROOT, env=service.environment, check=True)
-    with service.serving() as address:
-        people = {
-            name: service.open_account(name, role, project=PROJECT, address=address, kind=kind)
-            for name, role, kind in (
-                ("lea", "qa_lead", "person"),
-                *((name, "reader", "person") for name in READERS[:2]),
-                (READERS[2], "reader", "simulated"),
-            )
-        }
-        assigned = people["lea"].post(f"projects/{PROJECT}/assignments/", {"reason": "first reads"})
-        assert assigned.status == 201, assigned.body
-        yield Portal(address, people["lea"], {name: people[name] for name in READERS})
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.browser.seeding"],
+        cwd=ROOT,
+        env=service.environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return folder / "data", json.loads(told.stdout)
 
 
 @pytest.fixture(scope="module")
+def portal(seeded: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """A served copy of the seeded site, this module's own: what its tests vote stays among them."""
+    data, tokens = seeded
+    copy = tmp_path_factory.mktemp("copy") / "data"
+    shutil.copytree(data, copy)
+    with Service(copy).serving() as address:
+        people = {name: Person(address=address, token=token) for name, token in tokens.items()}
+        yield Portal(address, people[LEAD], {name: people[name] for name in READERS})
+
+
+@pytest.fixture(scope="session")
 def browser(chromium: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=str(chromium), args=ARGUMENTS)

@@ -1,10 +1,11 @@
-"""Labels and flags on the known scans, written through the service's own services; run as a program beside the server.
+"""People, labels and flags on the known scans, written through the service's own services, in a process of its own.
 
-``python -m tests.browser.seeding`` with the service's environment.
+``python -m tests.browser.seeding`` with the service's environment prints everybody's token as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -12,6 +13,9 @@ import django
 import numpy as np
 
 PROJECT = "browser"
+LEAD = "lea"
+# Three who read; the last of them is a machine.
+READERS = ("ada", "ben", "cleo")
 PROPOSAL = "the outline of the other annotator"
 REASON = "The other annotator's outline is twice as high as this one; the label may leave out half of the lesion."
 MISSING_REASON = "The model gives 91 % for an 8 mm nodule at this place; this annotator marked nothing."
@@ -25,7 +29,25 @@ def main() -> int:
     for place, scan in enumerate(_scans()):
         first, second = _labels(project, scan)
         _flags(project, first, second, number=2 * place + 1)
+    print(json.dumps(_people(project)))
     return 0
+
+
+def _people(project):  # type: ignore[no-untyped-def]  # models can be imported only after setup
+    from compliance.recording import SYSTEM
+    from qaservice.accounts.services import create_user, issue_token
+    from qaservice.projects.services import grant
+    from qaservice.review.services import assign_open_flags
+    from tests.acceptance.service import PASSWORD
+
+    why = {"actor": SYSTEM, "reason": "needed by a test"}
+    users = {}
+    for name in (LEAD, *READERS):
+        kind = "simulated" if name == READERS[-1] else "person"
+        users[name] = create_user(username=name, display_name=name.title(), password=PASSWORD, kind=kind, **why)
+        grant(project=project, user=users[name], role="qa_lead" if name == LEAD else "reader", **why)
+    assign_open_flags(project=project, actor=users[LEAD].as_actor(role="qa_lead"), reason="first reads")
+    return {name: issue_token(user=user, label="test", **why) for name, user in users.items()}
 
 
 def _scans() -> list[object]:

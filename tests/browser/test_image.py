@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.browser.conftest import Visitor
-from tests.browser.pixels import bright, box, canvas, yellow
+from tests.browser.pixels import box, bright, canvas, yellow
 from tests.browser.scans import BLOCK_MM, SLICES
 
 pytestmark = pytest.mark.browser

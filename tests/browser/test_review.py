@@ -29,7 +29,7 @@ def drag_on_image(page: Page, dx: int) -> None:
 
 @pytest.mark.requirement("REQ-33")
 def test_nothing_of_the_opinions_reaches_the_browser_before_the_blind_verdict(visitor: Visitor):
-    page = visitor.log_in("ada").open_case("ada", "F-0001")
+    page = visitor.log_in("ada").open_case("ada", "F-0003")
     everything = page.content() + "".join(visitor.answers)
     assert "Please look at this place." in everything
     for secret in (REASON, PROPOSAL, "annotator 2", "0.87", "boundary", "87 %"):
@@ -96,12 +96,13 @@ def test_what_was_typed_survives_the_end_of_the_session(visitor: Visitor):
     page = visitor.log_in("ben").open_case("ben", "F-0001")
     page.get_by_label("Cannot tell").check()
     page.get_by_label("Why?").fill("Typed before the session ended.")
-    visitor.context.clear_cookies()
+    tab = visitor.context.new_page()
+    tab.goto(f"{visitor.portal.address}/account/")
+    tab.get_by_role("button", name="Log out").click()
+    tab.wait_for_url("**/login/")
     submit(page)
     expect(page.get_by_role("alert").filter(has_text="no longer logged in")).to_be_visible()
     assert page.get_by_label("Why?").input_value() == "Typed before the session ended."
-    tab = visitor.context.new_page()
-    tab.goto(f"{visitor.portal.address}/login/")
     tab.get_by_label("Username").fill("ben")
     tab.get_by_label("Password").fill(PASSWORD)
     tab.get_by_role("button", name="Log in").click()
@@ -143,7 +144,9 @@ def test_a_case_settled_meanwhile_is_told_in_plain_words_and_others_verdicts_app
 
 
 @pytest.mark.parametrize(("width", "height"), [(1366, 768), (1920, 1080)])
-def test_the_whole_form_can_be_reached_at_common_screen_sizes(browser: Browser, portal: Portal, width: int, height: int):
+def test_the_whole_form_can_be_reached_at_common_screen_sizes(
+    browser: Browser, portal: Portal, width: int, height: int
+):
     one = Visitor(browser, portal, width=width, height=height)
     page = one.log_in("ben").open_case("ben", "F-0002")
     page.get_by_label("Label is wrong").check()
