@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import OperationalError, models
 
 DAMAGED = (ValueError, TypeError, AttributeError, ArithmeticError, OperationalError)
+
+Stored = TypeVar("Stored", bound=models.Model)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Damaged:
     key: Any
 
 
-def read_all(rows: models.QuerySet[Any, Any]) -> Iterator[models.Model | Damaged]:
+def read_all(rows: models.QuerySet[Stored]) -> Iterator[Stored | Damaged]:
     """Yield every row of a queryset, with ``Damaged`` in place of those that cannot be read."""
     try:
         found = list(rows)
@@ -45,7 +47,7 @@ def read_all(rows: models.QuerySet[Any, Any]) -> Iterator[models.Model | Damaged
         yield from found
 
 
-def _one_by_one(rows: models.QuerySet[Any, Any]) -> Iterator[models.Model | Damaged]:
+def _one_by_one(rows: models.QuerySet[Stored]) -> Iterator[Stored | Damaged]:
     for place in range(rows.count()):
         try:
             yield rows[place : place + 1].get()

@@ -64,7 +64,7 @@ def check_rows(events: Sequence[tuple[int | None, Event]]) -> Iterator[Problem |
                 # Its event may be unreadable too; the event that named it reports it missing, in its place.
                 yield Problem(f"{model._meta.db_table} {row.key}: its stored bytes cannot be read")
                 continue
-            yield from _check_row(expected[row.event_id], row)  # type: ignore[attr-defined]  # recorded models have it
+            yield from _check_row(expected[row.event_id], row)
     for one in expected.values():
         yield from _missing(one)
         yield from _check_bulk(one)

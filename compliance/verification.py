@@ -127,7 +127,7 @@ def _events(rows: models.QuerySet[Event]) -> tuple[dict[object, Event], set[obje
     for row in read_all(rows):
         if isinstance(row, Damaged):
             damaged.add(row.key)
-        elif isinstance(row, Event):
+        else:
             events[row.pk] = row
     return events, damaged
 
