@@ -21,6 +21,7 @@ MUSCLE_HU = 45.0
 BLOOD_HU = 40.0
 WALL_HU = -60.0
 BONE_HU = 320.0
+WALL_MM = 15.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,6 +151,9 @@ def _lung_distance(generator: np.random.Generator, grid: AxialGrid, build: _Buil
     best = np.maximum(best, (1.0 - heart) * 25.0)
     spine = (x / (24.0 * scale)) ** 2 + ((y - 0.85 * build.lung_y) / (30.0 * scale)) ** 2
     best = np.maximum(best, (1.0 - spine) * 14.0)
+    # A chest wall everywhere: a box-shaped lung in an oval body would come through at the corners.
+    skin = (np.sqrt((x / build.body_x) ** 2 + (y / build.body_y) ** 2) - 1.0) * build.body_y
+    best = np.maximum(best, skin + WALL_MM)
     best += 1.6 * wobble
     return best.astype(np.float32), wobble
 

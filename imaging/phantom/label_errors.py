@@ -8,6 +8,7 @@ from enum import StrEnum
 import numpy as np
 
 from imaging.masks.build import mask_from_voxels
+from imaging.masks.overlap import dice
 from imaging.masks.place import centre_of
 from imaging.phantom.chest import PhantomCase, TrueNodule
 from imaging.phantom.simulated_readers import bright_place, places_of, redraw, renumber
@@ -41,6 +42,11 @@ class InjectedError:
     place_mm: PointMm
     magnitude_mm: float
 
+
+BOUNDARY_SHARE = {ErrorKind.BOUNDARY_OVER: 0.45, ErrorKind.BOUNDARY_UNDER: 0.4, ErrorKind.BOUNDARY_SHIFT: 0.7}
+BOUNDARY_LEAST_MM = {ErrorKind.BOUNDARY_OVER: 1.8, ErrorKind.BOUNDARY_UNDER: 1.0, ErrorKind.BOUNDARY_SHIFT: 2.0}
+WORST_HONEST_DICE = 0.7
+"""An injected boundary error overlaps the truth less than this; most honest outlines overlap it more."""
 
 _Target = tuple[int, Finding, TrueNodule]
 
@@ -109,7 +115,7 @@ def _spoil(
     case: PhantomCase,
     kind: ErrorKind,
     generator: np.random.Generator,
-) -> tuple[int, InjectedError]:
+) -> tuple[int, InjectedError] | None:
     position, finding, nodule = target
     own = findings[position]
     at = next(index for index, item in enumerate(own) if item.finding_id == finding.finding_id)
@@ -121,56 +127,67 @@ def _spoil(
             finding, category=Category.NON_NODULE, mask=None, point_mm=_voxel_centre(finding), characteristics={}
         )
     else:
-        mask, magnitude = _spoilt_mask(finding, nodule, case, kind, generator)
-        own[at] = replace(finding, mask=mask)
+        spoilt = _spoilt_mask(finding, nodule, case, kind, generator)
+        if spoilt is None:
+            return None
+        magnitude = spoilt[1]
+        own[at] = replace(finding, mask=spoilt[0])
     kept = None if kind is ErrorKind.MISSING else finding.finding_id
     return position, InjectedError(kind, "", kept, nodule.nodule_id, nodule.centre_mm, round(magnitude, 3))
 
 
 def _spoilt_mask(
     finding: Finding, nodule: TrueNodule, case: PhantomCase, kind: ErrorKind, generator: np.random.Generator
-) -> tuple[Mask, float]:
+) -> tuple[Mask, float] | None:
+    """Return the wrong outline and how far it was moved, or None if a nodule of few voxels hides any such error."""
     assert finding.mask is not None
-    radius = 0.5 * nodule.diameter_mm
-    outward, shift = 0.0, (0.0, 0.0, 0.0)
-    if kind is ErrorKind.BOUNDARY_OVER:
-        outward = magnitude = max(1.8, 0.45 * radius)
-    elif kind is ErrorKind.BOUNDARY_UNDER:
-        magnitude = max(1.0, 0.4 * radius)
-        outward = -magnitude
-    elif kind is ErrorKind.BOUNDARY_SHIFT:
-        magnitude = max(2.0, 0.7 * radius)
-        direction = generator.normal(size=3) * np.array([1.0, 1.0, 0.3])
-        direction *= magnitude / np.linalg.norm(direction)
-        shift = (float(direction[0]), float(direction[1]), float(direction[2]))
-    else:
+    if kind is ErrorKind.MERGED:
         return _merged(finding.mask, case, generator)
-    mask = redraw(
-        mask=finding.mask, generator=generator, outward_mm=outward, wander_mm=0.2, shift_mm=shift, within=case.lungs
-    )
-    return mask, magnitude
+    first = BOUNDARY_SHARE[kind] * 0.5 * nodule.diameter_mm
+    direction = generator.normal(size=3) * np.array([1.0, 1.0, 0.3])
+    direction /= np.linalg.norm(direction)
+    for stronger in (1.0, 1.3, 1.7, 2.2):
+        magnitude = max(BOUNDARY_LEAST_MM[kind], first) * stronger
+        shift = magnitude * direction if kind is ErrorKind.BOUNDARY_SHIFT else np.zeros(3)
+        outward = {ErrorKind.BOUNDARY_OVER: magnitude, ErrorKind.BOUNDARY_UNDER: -magnitude}.get(kind, 0.0)
+        mask = redraw(
+            mask=finding.mask,
+            generator=generator,
+            outward_mm=outward,
+            wander_mm=0.2,
+            shift_mm=(float(shift[0]), float(shift[1]), float(shift[2])),
+            within=case.lungs,
+        )
+        if dice(mask, nodule.mask) < WORST_HONEST_DICE:
+            return mask, magnitude
+    return None
 
 
-def _merged(mask: Mask, case: PhantomCase, generator: np.random.Generator) -> tuple[Mask, float]:
-    """The outline runs on into a neighbour: a second lobe as large as the first, touching it."""
+def _merged(mask: Mask, case: PhantomCase, generator: np.random.Generator) -> tuple[Mask, float] | None:
+    """The outline runs on into a neighbour: a second lobe as large as the first, touching it, inside the lung.
+
+    None if there is no room for one in any of eight directions within the slice.
+    """
     spacing = np.array(mask.grid.spacing_mm)
     places = np.argwhere(mask.voxels) + np.array(mask.origin)
     middle = places.mean(axis=0)
     radius = (3.0 * mask.count * float(np.prod(spacing)) / (4.0 * np.pi)) ** (1.0 / 3.0)
-    angle = float(generator.uniform(0.0, 2.0 * np.pi))
-    offset = np.array([0.0, np.sin(angle), np.cos(angle)]) * 1.7 * radius
-    other = middle + offset / spacing
     reach = np.ceil((radius * 3.0) / spacing).astype(int) + 1
     low = np.maximum(np.floor(middle).astype(int) - reach, 0)
     high = np.minimum(np.ceil(middle).astype(int) + reach + 1, mask.grid.shape)
     axes = np.meshgrid(*[np.arange(a, b) for a, b in zip(low, high, strict=True)], indexing="ij")
-    distance = np.sqrt(
-        sum(((axis - centre) * step) ** 2 for axis, centre, step in zip(axes, other, spacing, strict=True))
-    )
-    joined = (distance < radius) & case.lungs[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    joined[tuple((places - low).T)] = True
-    whole = mask_from_voxels(grid=mask.grid, voxels=joined, origin=(int(low[0]), int(low[1]), int(low[2])))
-    return whole, float(radius)
+    lungs = case.lungs[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    start = float(generator.uniform(0.0, 2.0 * np.pi))
+    for turn in range(8):
+        angle = start + turn * np.pi / 4.0
+        other = middle + np.array([0.0, np.sin(angle), np.cos(angle)]) * 1.7 * radius / spacing
+        squares = [((axis - centre) * step) ** 2 for axis, centre, step in zip(axes, other, spacing, strict=True)]
+        joined = (np.sqrt(squares[0] + squares[1] + squares[2]) < radius) & lungs
+        joined[tuple((places - low).T)] = True
+        if np.count_nonzero(joined) >= 1.5 * mask.count:
+            origin = (int(low[0]), int(low[1]), int(low[2]))
+            return mask_from_voxels(grid=mask.grid, voxels=joined, origin=origin), float(radius)
+    return None
 
 
 def _spurious(

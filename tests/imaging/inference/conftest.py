@@ -44,4 +44,4 @@ def bundle_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def scan() -> PhantomCase:
-    return chest_phantom(seed=21, shape=(40, 112, 112), spacing_mm=(4.0, 3.0, 3.0), nodule_count=3)
+    return chest_phantom(seed=21, shape=(40, 112, 112), spacing_mm=(4.0, 3.0, 3.0), nodule_count=6)

@@ -120,3 +120,17 @@ def test_the_shipped_bundle_was_not_trained_on_the_scan_that_it_is_tested_on() -
     lidc = "1.3.6.1.4.1.14519.5.2.1.6279.6001.179049373636438705059720603192"
     assert lidc not in json.dumps(lineage)
     assert "6279.6001" not in json.dumps(lineage), "no LIDC-IDRI series at all"
+
+
+def test_the_shipped_bundle_opens_as_a_monai_bundle() -> None:
+    from monai.bundle import ConfigParser
+
+    path = shipped_bundle()
+    parser = ConfigParser()
+    parser.read_meta(str(path / METADATA))
+    parser.read_config(str(path / "configs" / "inference.json"))
+    parser["bundle_root"] = str(path)
+    network = parser.get_parsed_content("network_def")
+    network.load_state_dict(parser.get_parsed_content("weights"))
+    tile = load_bundle(path, expected_sha256=None).settings.tile
+    assert parser.get_parsed_content("inferer").roi_size == [tile] * 3

@@ -59,10 +59,10 @@ def test_finding_ids_are_unique_within_a_case(honest: Labels) -> None:
 
 def spoilt(phantom: PhantomCase, honest: Labels, kind: ErrorKind) -> list[tuple[Labels, InjectedError]]:
     found = []
-    for seed in range(12):
+    for seed in range(20):
         sets, errors = inject_errors(annotation_sets=honest, case=phantom, seed=seed, count=3)
         found.extend((sets, error) for error in errors if error.kind is kind)
-    assert found, f"twelve seeds gave no {kind} error"
+    assert found, f"twenty seeds gave no {kind} error"
     return found
 
 
@@ -116,7 +116,7 @@ def test_a_shifted_boundary_overlaps_less_than_any_honest_one(phantom: PhantomCa
     for sets, error in spoilt(phantom, honest, ErrorKind.BOUNDARY_SHIFT):
         finding = the_finding(sets, error)
         assert finding.mask is not None
-        assert dice(finding.mask, the_nodule(phantom, error).mask) < 0.85
+        assert dice(finding.mask, the_nodule(phantom, error).mask) < 0.7
 
 
 def test_a_wrong_category_keeps_the_place(phantom: PhantomCase, honest: Labels) -> None:
