@@ -199,7 +199,8 @@ class Prediction:
     """One model's opinion on one volume, with what is needed to repeat it.
 
     ``validated_diameters_mm`` is the size range in which the model's silence means something; outside it checks
-    abstain. ``sensitivity_by_diameter`` maps a lower bound in mm to sensitivity at the operating point, from the model card.
+    abstain. ``sensitivity_by_diameter`` maps a lower bound in mm to sensitivity at the operating point, from the model
+    card.
     """
 
     model: ModelIdentity
