@@ -1,4 +1,4 @@
-"""The content security policy: scripts, styles, images and requests come from this server alone."""
+"""The content security policy: scripts, styles, images and requests of a page come from this server alone."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ POLICY = "; ".join(
 
 
 class ContentSecurityPolicy:
-    """Middleware that adds the policy to every answer that has none of its own."""
+    """Middleware that adds the policy to every page. Documents for download are no pages: a viewer may need its own."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        response.headers.setdefault("Content-Security-Policy", POLICY)
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            response.headers.setdefault("Content-Security-Policy", POLICY)
         return response

@@ -31,8 +31,9 @@ class Box:
 
 def canvas(page: Page) -> NDArray[np.int16]:
     """The canvas as the screen shows it, (rows, columns, RGB), without the text that lies over its rim."""
-    hide = "body *:not(canvas) { visibility: hidden !important } canvas { visibility: visible !important }"
-    picture = page.locator("canvas.slice").screenshot(style=hide)
+    hide = "() => document.querySelectorAll('.frame > :not(canvas)').forEach(e => e.style.visibility = 'hidden')"
+    page.evaluate(hide)
+    picture = page.locator("canvas.slice").screenshot()
     return imread(io.BytesIO(picture))[..., :3].astype(np.int16)
 
 

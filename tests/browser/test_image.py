@@ -29,10 +29,10 @@ def test_the_patients_left_is_on_the_right_of_the_screen(visitor: Visitor, flag:
     picture = canvas(page)
     found = box(bright(picture))
     assert found.left > picture.shape[1] / 2
-    assert page.locator(".letter.at-right").inner_text() == "L"
-    assert page.locator(".letter.at-left").inner_text() == "R"
-    assert page.locator(".letter.at-top").inner_text() == "A"
-    assert page.locator(".letter.at-bottom").inner_text() == "P"
+    assert page.locator(".letter.at-right").text_content() == "L"
+    assert page.locator(".letter.at-left").text_content() == "R"
+    assert page.locator(".letter.at-top").text_content() == "A"
+    assert page.locator(".letter.at-bottom").text_content() == "P"
 
 
 @BOTH_SCANS

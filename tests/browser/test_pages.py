@@ -22,6 +22,7 @@ def test_a_page_of_the_lead_opens_without_complaint_and_every_control_has_a_name
     page = visitor.log_in("lea").page
     response = page.goto(f"{visitor.portal.address}/projects/{PROJECT}/{path}")
     assert response is not None and response.status == 200
+    assert "script-src 'self'" in (response.header_value("content-security-policy") or "")
     expect(page.get_by_text("Not for clinical use")).to_be_visible()
     expect(page.locator("footer")).to_contain_text("embedded (SQLite)")
     assert page.evaluate(UNNAMED) == []

@@ -43,7 +43,7 @@ export function drawMark(frame: Frame, mark: Mark, style: Style): void {
       path.lineTo(x, y + arm);
     }
   }
-  stroke(frame, path, style, 1.75);
+  stroke(frame, path, style);
 }
 
 /** Four ticks outside the circle of a flag's place, so that the place itself stays uncovered. */
@@ -56,10 +56,10 @@ export function drawMarker(frame: Frame, x: number, y: number, radiusMm: number,
     ticks.moveTo(cx + dx * inner, cy + dy * inner);
     ticks.lineTo(cx + dx * outer, cy + dy * outer);
   }
-  stroke(frame, ticks, { colour: onItsSlice ? "#ffffff" : "#a9b4c0", dash: [] }, onItsSlice ? 2 : 1.25);
+  stroke(frame, ticks, { colour: onItsSlice ? "#ffffff" : "#a9b4c0", dash: [], width: onItsSlice ? 2 : 1.25 });
   const ring = new Path2D();
   ring.arc(cx, cy, inner, 0, 2 * Math.PI);
-  stroke(frame, ring, { colour: onItsSlice ? "#e6edf3" : "#8b98a5", dash: [2, 6] }, 1);
+  stroke(frame, ring, { colour: onItsSlice ? "#e6edf3" : "#8b98a5", dash: [2, 6], width: 1 });
 }
 
 export function drawScaleBar(frame: Frame, width: number, height: number): void {
@@ -73,7 +73,7 @@ export function drawScaleBar(frame: Frame, width: number, height: number): void 
   bar.lineTo(right - size, y);
   bar.lineTo(right, y);
   bar.lineTo(right, y - 5 * ratio);
-  stroke(frame, bar, { colour: "#ffffff", dash: [] }, 1.5);
+  stroke(frame, bar, { colour: "#ffffff", dash: [], width: 1.5 });
   context.font = `${12 * ratio}px system-ui, sans-serif`;
   context.textAlign = "right";
   context.lineWidth = 3 * ratio;
@@ -85,8 +85,9 @@ export function drawScaleBar(frame: Frame, width: number, height: number): void 
 }
 
 /** A line on a dark halo, so that it can be seen on lung and on bone. */
-function stroke(frame: Frame, path: Path2D, style: Style, width: number): void {
+function stroke(frame: Frame, path: Path2D, style: Style): void {
   const { context, ratio } = frame;
+  const { width } = style;
   context.lineJoin = "miter";
   context.lineCap = "butt";
   context.setLineDash(style.dash.map((part) => part * ratio));

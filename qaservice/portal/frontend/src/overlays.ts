@@ -7,6 +7,8 @@ export interface Style {
   colour: string;
   /** Lengths of dashes and gaps in screen pixels; empty for a full line. */
   dash: readonly number[];
+  /** Width of the line in screen pixels. */
+  width: number;
 }
 
 export type Mark =
@@ -34,10 +36,10 @@ export interface Overlay {
 // Distinguishable with the common colour vision deficiencies on a black ground (after Okabe and Ito), and by dash.
 const OTHERS = ["#56b4e9", "#3ddc97", "#9fc3ff", "#8ee3ef", "#c0e8a0", "#7fb0d0"];
 const STYLES: Record<OverlayRecord["role"], Style> = {
-  label: { colour: "#ffe45c", dash: [] },
-  other: { colour: "#56b4e9", dash: [] },
-  model: { colour: "#ff8c42", dash: [7, 4] },
-  proposal: { colour: "#ff9ad5", dash: [5, 3] },
+  label: { colour: "#ffe45c", dash: [], width: 1.75 },
+  other: { colour: "#56b4e9", dash: [], width: 1.75 },
+  model: { colour: "#ff8c42", dash: [7, 4], width: 1.75 },
+  proposal: { colour: "#ff9ad5", dash: [6, 4], width: 2.75 },
 };
 
 const GROUPS: Record<OverlayRecord["role"], string> = {

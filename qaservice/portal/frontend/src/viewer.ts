@@ -20,7 +20,7 @@ export interface Readout {
   hounsfield: number;
 }
 
-const SKETCH_STYLE = { colour: "#ffffff", dash: [5, 3] } as const;
+const SKETCH_STYLE = { colour: "#ffffff", dash: [5, 3], width: 1.75 } as const;
 
 export class Viewer {
   readonly orientation: Orientation;

@@ -256,7 +256,9 @@ export class ReviewPanel {
         ? `The readers agreed: ${titleOf(view.outcome as Decision)}.`
         : view.state === "released"
           ? "This flag was settled without your verdict."
-          : "Your final verdict is stored. The other readers have not all decided yet.";
+          : view.other_verdicts.length > 0
+            ? "The readers disagree. The flag stays open, and the QA lead sees the split."
+            : "Your final verdict is stored. The other readers have not all decided yet.";
     const next = el("a", { class: "button primary", href: this.surroundings.nextUrl, id: "next-case" }, this.surroundings.nextText);
     const section = el("section", { class: "ending", role: "status" }, el("p", {}, el("strong", {}, text)));
     if (view.other_verdicts.length > 0) {
