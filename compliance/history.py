@@ -126,7 +126,8 @@ def _differences(connection: Any, cursor: Any) -> list[Difference]:
         elif not enabled:
             wrong.append(Difference(table, name, "disabled"))
     wrong += [Difference(table, name, "left over") for table, name in standing if (table, name) not in wanted]
-    if connection.vendor == "postgresql":
+    # Before the first migration there is no table to guard, and so no function that could be missing.
+    if connection.vendor == "postgresql" and wanted:
         wrong += _altered_functions(cursor)
     return wrong
 
