@@ -34,8 +34,9 @@ from imaging.types import Candidate, Mask, PointMm, Sphere, Volume
 
 DIAMETERS_MM = (3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0, 26.0)
 BINS_MM = (3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0)
-REPEATS = 4
-PHANTOMS = 6
+REPEATS = 3
+BACKGROUND_REPEATS = 1
+PHANTOMS = 4
 PHANTOM_SEED = 9_000_000
 THREADS = 2
 TEST_SCAN = "lidc-0001"
@@ -132,7 +133,7 @@ def calibration_trials(scans: Path) -> Iterator[Trial]:
         if scan is None:
             continue
         ignored = tuple(_around(low, high) for low, high in scan.lesion_boxes)
-        for repeat in range(REPEATS // 2):
+        for repeat in range(BACKGROUND_REPEATS):
             yield _trial(f"{source.name}-{repeat}", scan.volume, ignored, repeat)
 
 
