@@ -68,6 +68,8 @@ export function drawScaleBar(frame: Frame, width: number, height: number): void 
   const size = mm * frame.pixelsPerMm;
   const right = width - 16 * ratio;
   const y = height - 16 * ratio;
+  context.fillStyle = "rgba(0, 0, 0, 0.45)";
+  context.fillRect(right - size - 8 * ratio, y - 24 * ratio, size + 16 * ratio, 32 * ratio);
   const bar = new Path2D();
   bar.moveTo(right - size, y - 5 * ratio);
   bar.lineTo(right - size, y);

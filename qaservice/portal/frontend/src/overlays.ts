@@ -34,7 +34,13 @@ export interface Overlay {
 }
 
 // Distinguishable with the common colour vision deficiencies on a black ground (after Okabe and Ito), and by dash.
-const OTHERS = ["#56b4e9", "#3ddc97", "#9fc3ff", "#8ee3ef", "#c0e8a0", "#7fb0d0"];
+const OTHERS: readonly Pick<Style, "colour" | "dash">[] = [
+  { colour: "#56b4e9", dash: [] },
+  { colour: "#3ddc97", dash: [9, 3] },
+  { colour: "#c6a3ff", dash: [3, 3] },
+  { colour: "#e8c9a0", dash: [9, 3, 3, 3] },
+  { colour: "#7be0e0", dash: [15, 3] },
+];
 const STYLES: Record<OverlayRecord["role"], Style> = {
   label: { colour: "#ffe45c", dash: [], width: 1.75 },
   other: { colour: "#56b4e9", dash: [], width: 1.75 },
@@ -69,7 +75,7 @@ export function prepare(records: readonly OverlayRecord[], sliceStepMm: number, 
     }
     if (record.role === "other") {
       if (!readers.includes(group)) readers.push(group);
-      style.colour = OTHERS[readers.indexOf(group) % OTHERS.length] ?? style.colour;
+      Object.assign(style, OTHERS[readers.indexOf(group) % OTHERS.length]);
     }
     const base = { id: record.id, role: record.role, group, title, style, visible: record.role !== "proposal", near: !place || touches(record, place) };
     return { ...base, ...drawing(record, sliceStepMm) };

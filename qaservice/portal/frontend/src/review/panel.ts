@@ -3,7 +3,7 @@
 import { ApiError, type Api } from "../api.ts";
 import { button, el, signed } from "../dom.ts";
 import type { Stage } from "../stage.ts";
-import type { CaseView, Decision, LabelSummary, ProposalSummary, VerdictRecord } from "../types.ts";
+import type { CaseView, Decision, LabelSummary, ProposalSummary, Revealed, VerdictRecord } from "../types.ts";
 import { EMPTY, fromBlind, keeps, requestOf, type Answer, type Situation } from "./answer.ts";
 import { dropDraft, loadDraft, saveDraft } from "./drafts.ts";
 import { VerdictForm } from "./form.ts";
@@ -108,7 +108,7 @@ export class ReviewPanel {
         { class: "score" },
         el("strong", {}, percent(revealed.score)),
         " likely that the label is wrong ",
-        el("small", {}, `(check “${revealed.check.replaceAll("_", " ")}” ${revealed.check_version}, model ${revealed.model}, flagged from ${percent(revealed.threshold)})`),
+        el("small", {}, `(${provenance(revealed)})`),
       ),
       el("h3", {}, "Other readers"),
       ...this.others(revealed.others),
@@ -268,6 +268,17 @@ export class ReviewPanel {
     window.setTimeout(() => next.focus(), 0);
     return section;
   }
+}
+
+/** Which check says so, with which model, from what score on, and how far the score can be trusted. */
+function provenance(revealed: Revealed): string {
+  const basis = revealed.evidence["score_basis"];
+  return [
+    `check “${revealed.check.replaceAll("_", " ")}” ${revealed.check_version}`,
+    `model ${revealed.model}`,
+    `flagged from ${percent(revealed.threshold)}`,
+    ...(typeof basis === "string" ? [`score: ${basis}`] : []),
+  ].join("; ");
 }
 
 function describe(label: LabelSummary): string {
