@@ -15,8 +15,12 @@ from tests.services import Servers, servers
 
 ROOT = Path(__file__).resolve().parents[1]
 FRONTEND = ROOT / "qaservice" / "portal" / "frontend"
-# Everything that reads or writes rows runs again on PostgreSQL; the analysis core has no database.
-ON_POSTGRES = ["tests/compliance", "tests/qaservice"]
+# What reads or writes rows through the default database runs again on PostgreSQL. The record's own suite brings both
+# databases itself, and the acceptance tests choose theirs.
+ON_POSTGRES = ["tests/qaservice"]
+RECORD = ["-c", "tests/compliance/pytest.ini", "tests/compliance"]
+# The bridge by which a bare pytest runs the record's suite; here it is a run of its own.
+EVERYTHING_ELSE = ["--ignore=tests/compliance/test_own_suite.py"]
 
 
 def main(arguments: list[str]) -> int:
@@ -39,11 +43,14 @@ def main(arguments: list[str]) -> int:
 
 def _everything(found: Servers) -> list[tuple[str, int]]:
     runs = [("portal scripts", _command("portal scripts", ["npm", "test", "--silent"], FRONTEND))]
+
+    def suite(title: str, arguments: list[str], database: str) -> None:
+        runs.append((title, _pytest(title, [*arguments, "--durations=10"], found=found, database=database)))
+
+    suite("the record's own suite, on both databases", RECORD, "")
     if postgres := found.environment.get("QASERVICE_TEST_POSTGRES_URL"):
-        title = "suite on PostgreSQL"
-        runs.append((title, _pytest(title, ON_POSTGRES, found=found, database=postgres)))
-    title = "suite on SQLite"
-    runs.append((title, _pytest(title, ["-m", "not postgres"], found=found, database="")))
+        suite("the service on PostgreSQL", ON_POSTGRES, postgres)
+    suite("everything on SQLite", EVERYTHING_ELSE, "")
     return runs
 
 
