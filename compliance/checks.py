@@ -10,6 +10,7 @@ from django.core import checks
 from django.core.exceptions import FieldDoesNotExist
 from django.core.management import get_commands
 from django.db import connections, models
+from django.db.migrations.executor import MigrationExecutor
 
 from compliance import history
 from compliance.registry import TableClass, classes_of, concrete_models, models_of
@@ -108,10 +109,14 @@ def a_regulated_site_runs_postgresql(**kwargs: Any) -> list[checks.CheckMessage]
 
 @checks.register(checks.Tags.database)
 def triggers_stand_as_registered(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """E008: a trigger of the record is missing, altered, disabled or left over."""
+    """E008: a trigger of the record is missing, altered, disabled or left over.
+
+    Silent while migrations wait to be applied: ``migrate`` runs this check first, and puts the triggers right last.
+    """
     return [
         checks.Error(f"database {alias!r}: {difference}", hint="run manage.py install_triggers", id="compliance.E008")
         for alias in databases or ()
+        if not _migrations_wait(alias)
         for difference in history.differences(using=alias)
     ]
 
@@ -130,6 +135,11 @@ def the_service_does_not_own_its_tables(
         for alias in databases or ()
         if connections[alias].vendor == "postgresql" and _owns_the_ledger(alias)
     ]
+
+
+def _migrations_wait(alias: str) -> bool:
+    executor = MigrationExecutor(connections[alias])
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def _owns_the_ledger(alias: str) -> bool:

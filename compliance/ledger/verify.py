@@ -297,5 +297,5 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover  # in the tests, always in a process of its own
     sys.exit(main())

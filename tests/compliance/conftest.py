@@ -8,11 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import settings
 
 from tests.compliance import databases
+
+if TYPE_CHECKING:
+    from compliance.evidence import Kit
+    from tests.compliance.testapp.models import Case
 
 OWN_SETTINGS = "tests.compliance.settings" in (os.environ.get("DJANGO_SETTINGS_MODULE") or "")
 HERE = Path(__file__).parent
@@ -60,3 +65,32 @@ def database(request: pytest.FixtureRequest) -> str:
     """A fresh database, on SQLite and on PostgreSQL in turn."""
     request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "postgres_database")
     return request.param
+
+
+@pytest.fixture
+def sealed_case(sqlite_database: Path) -> Case:
+    """Events 0 to 3: opened with three slices, renamed twice, viewed (in another project)."""
+    # Models of the test app can be imported under its own settings only; this file is read under any.
+    from compliance.sealing import seal
+    from tests.compliance.scenes import open_case, rename_case, view_case
+
+    case = open_case(slices=3)
+    for title in ("Mass", "Scar"):
+        rename_case(case, title)
+    view_case(case, project_key="other")
+    seal()
+    return case
+
+
+@pytest.fixture
+def kit(sealed_case: Case, tmp_path: Path) -> Kit:
+    """A kit of that story with two files."""
+    from compliance.evidence import build_kit
+
+    figures = tmp_path / "figures.csv"
+    figures.write_bytes(b"a,b\n1,2\n")
+    return build_kit(
+        tmp_path / "kit.zip",
+        files={"report.pdf": b"%PDF-1.7 report", "data/figures.csv": figures},
+        facts={"project": "lung", "simulated_actors": True},
+    )

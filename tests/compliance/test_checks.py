@@ -46,7 +46,7 @@ def test_the_app_itself_passes_every_check(sqlite_database: object) -> None:
 def test_a_model_of_no_class_or_of_two_is_an_error(installed: Callable[..., None]) -> None:
     with own_apps():
 
-        class Loose(models.Model):  # noqa: DJ008  # never shown
+        class Loose(models.Model):  # never shown
             class Meta:
                 app_label = "testapp"
 
@@ -58,7 +58,7 @@ def test_a_model_of_no_class_or_of_two_is_an_error(installed: Callable[..., None
             class Meta:
                 app_label = "testapp"
 
-        class Elsewhere(models.Model):  # noqa: DJ008  # never shown
+        class Elsewhere(models.Model):  # never shown
             class Meta:
                 app_label = "sessions"
 

@@ -10,8 +10,6 @@ import pytest
 from django.db import IntegrityError, connection, models, transaction
 from django.db.utils import DatabaseError
 
-from compliance import history, postgresql
-from compliance.history import Difference
 from compliance.models import Event
 from compliance.recording import change, compare_and_swap
 from compliance.sealing import seal
@@ -343,49 +341,6 @@ def test_two_writers_of_one_row_leave_one_change_and_one_lost_race() -> None:
         thread.join()
     assert sorted(outcomes) == ["LostRace", "won"]
     assert [row.revision for row in case.history.all()] == [2, 1]
-
-
-def test_altered_disabled_dropped_and_added_triggers_are_named_and_put_right() -> None:
-    run("ALTER TABLE testapp_slice DISABLE TRIGGER compliance_append_only")
-    run("ALTER TABLE testapp_blob ENABLE TRIGGER compliance_append_only")
-    run("DROP TRIGGER compliance_guard ON testapp_case")
-    run("DROP TRIGGER compliance_mirror ON testapp_historicalcase")
-    run(
-        "CREATE TRIGGER compliance_mirror AFTER INSERT ON testapp_historicalcase FOR EACH ROW "
-        "EXECUTE FUNCTION compliance_mirror('testapp_case', 'id', 'last_seen,title')"
-    )
-    run(
-        "CREATE TRIGGER compliance_more BEFORE DELETE ON testapp_lease "
-        "FOR EACH ROW EXECUTE FUNCTION compliance_refuse()"
-    )
-    run("CREATE OR REPLACE FUNCTION compliance_guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
-    wrong = [
-        Difference("", "compliance_guard", "altered"),
-        Difference("testapp_blob", "compliance_append_only", "disabled"),
-        Difference("testapp_case", "compliance_guard", "missing"),
-        Difference("testapp_historicalcase", "compliance_mirror", "altered"),
-        Difference("testapp_lease", "compliance_more", "left over"),
-        Difference("testapp_slice", "compliance_append_only", "disabled"),
-    ]
-    assert sorted(history.install(), key=lambda one: (one.table, one.name)) == wrong
-    assert history.differences() == []
-    assert str(wrong[0]) == "compliance_guard() is altered"
-    open_case()
-    with pytest.raises(IntegrityError):
-        plain(Case).update(title="x")
-
-
-def test_a_guard_that_was_dropped_whole_is_missing_with_its_triggers() -> None:
-    run("DROP FUNCTION compliance_guard CASCADE")
-    assert [(one.table, one.name, one.fault) for one in history.differences()] == [
-        ("testapp_case", "compliance_guard", "missing"),
-        ("", "compliance_guard", "missing"),
-    ]
-
-
-def test_names_that_need_quotes_get_them() -> None:
-    assert postgresql._name("plain_name") == "plain_name"
-    assert postgresql._name('Odd "name"') == '"Odd ""name"""'
 
 
 def test_operational_tables_are_free() -> None:
