@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from compliance.base import VersionedManager
+from compliance.base import VersionedManager, VersionedModel
 
-if TYPE_CHECKING:
-    from qaservice.accounts.models import User
-
-Account = TypeVar("Account", bound="User")
+Account = TypeVar("Account", bound=VersionedModel)
 
 
 class UserManager(VersionedManager[Account]):
