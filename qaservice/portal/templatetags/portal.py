@@ -96,9 +96,9 @@ def short(value: object, characters: int = 12) -> SafeString:
 
 
 @register.filter
-def item(mapping: Mapping[str, object], key: str) -> object:
-    """Return ``mapping[key]``, or nothing."""
-    return mapping.get(key, "")
+def counted(numbers: Mapping[str, int]) -> str:
+    """Return counts by code in words, those that are zero left out."""
+    return ", ".join(f"{number} {words(code)}" for code, number in numbers.items() if number) or "nothing yet"
 
 
 @register.filter

@@ -200,7 +200,7 @@ export class ReviewPanel {
         this.showSketch(answer);
       },
       buttonText: (answer) => {
-        if (phase === "blind") return "Store, then show opinions";
+        if (phase === "blind") return "Store and reveal";
         if (answer.decision === "") return "Give the final verdict";
         return `${keeps(answer, blind) ? "Keep my verdict" : "Final verdict"}: ${titleOf(answer.decision)}`;
       },
