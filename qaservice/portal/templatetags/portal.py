@@ -59,8 +59,9 @@ def who(user: User) -> SafeString:
 @register.simple_tag
 def named(name: str, simulated: bool) -> SafeString:
     """Return a name from the record, with the mark of a simulated actor where it was one."""
-    mark = format_html(' <span class="badge simulated">simulated</span>') if simulated else ""
-    return format_html("{}{}", name, mark)
+    if simulated:
+        return format_html('{} <span class="badge simulated">{}</span>', name, "simulated")
+    return format_html("{}", name)
 
 
 @register.filter
