@@ -64,7 +64,19 @@ class Processes:
         name = "portal"
         bind = f"127.0.0.1:{self.demo.port}"
         command = ["gunicorn", "qaservice.wsgi:application", "--bind", bind, "--workers", "2", "--threads", "4"]
-        self._start(name, [sys.executable, "-m", *command, "--timeout", "120", "--worker-tmp-dir", str(self.demo.home)])
+        self._start(
+            name,
+            [
+                sys.executable,
+                "-m",
+                *command,
+                "--timeout",
+                "120",
+                "--worker-tmp-dir",
+                str(self.demo.home),
+                "--no-control-socket",
+            ],
+        )
         process = self._running[name][0]
         give_up = time.monotonic() + 60
         while time.monotonic() < give_up:
