@@ -143,7 +143,9 @@ def test_every_flag_stands_in_the_listing_with_its_votes_decision_and_ledger_eve
     assert wrong["correction"]["action"] == "Finding added"
     assert wrong["correction"]["before"] == "no finding in the reference standard"
     assert "a consensus settled a flag" in [what for _, what in wrong["trail"]]
-    assert "a consensus was carried to the reference standard, or found there already" in [what for _, what in wrong["trail"]]
+    assert "a consensus was carried to the reference standard, or found there already" in [
+        what for _, what in wrong["trail"]
+    ]
     assert right["correction"] is None
     assert (waiting["votes"], waiting["decision"]) == ([], "None yet.")
     assert disputed["state"] == "readers disagree"
