@@ -84,9 +84,9 @@ class WrongCategory:
                 parameters,
                 score=beyond_tolerance(deviation=beyond, tolerance=0.0, spread=error / 2),
                 reason=(
-                    f"This label says {mark.finding.category.value}; the longest axis {source} is {axis:.1f} mm, more "
-                    f"than the {error:.1f} mm of measurement error beyond the border of "
-                    f"{parameters.nodule_limit_mm:g} mm. The right class may be {right.value}."
+                    f"This label says {mark.finding.category.value}; the longest axis {source} is {axis:.1f} mm. "
+                    f"That is {beyond:.1f} mm beyond the border of {parameters.nodule_limit_mm:g} mm, and measuring "
+                    f"explains no more than {error:.1f} mm. The right class may be {right.value}."
                 ),
                 evidence={
                     "kind": "size",

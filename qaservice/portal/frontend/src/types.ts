@@ -48,7 +48,7 @@ export interface ProposalSummary {
 export interface Revealed {
   reason: string;
   score: number;
-  threshold: number;
+  threshold: number | null;
   check: string;
   check_version: string;
   model: string;

@@ -276,7 +276,9 @@ function provenance(revealed: Revealed): string {
   return [
     `check “${revealed.check.replaceAll("_", " ")}” ${revealed.check_version}`,
     `model ${revealed.model}`,
-    `flagged from ${percent(revealed.threshold)}`,
+    revealed.threshold === null
+      ? "the model had no opinion on this scan"
+      : `the model's own operating point is ${percent(revealed.threshold)}`,
     ...(typeof basis === "string" ? [`score: ${basis}`] : []),
   ].join("; ");
 }
