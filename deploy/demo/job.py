@@ -24,7 +24,9 @@ from deploy.demo.processes import Processes  # noqa: E402
 from deploy.demo.readers import SimulatedReader  # noqa: E402
 from qaservice.analysis.models import Flag  # noqa: E402
 from qaservice.common.errors import ServiceError  # noqa: E402
+from qaservice.labels.models import AnnotationSet  # noqa: E402
 from qaservice.review.services import assign  # noqa: E402
+from qaservice.studies.models import Series, SeriesState  # noqa: E402
 
 SEED = 20260701
 # The simulated readers vote on these flags; the rest waits for the person.
@@ -100,6 +102,11 @@ class Job:
                 call_command("ingest", path, project=PROJECT_KEY, workers_only=True, simulated_labels=simulated)
 
     def _analyse(self) -> None:
+        project = self._staff.project
+        if not Series.objects.filter(project=project).exclude(state=SeriesState.REFUSED).exists():
+            raise DemoError("no CT series could be used; the lines above say why, file by file.")
+        if not AnnotationSet.objects.filter(project=project).exists():
+            raise DemoError("there are no labels to check. Remedy: give them with ANNOTATIONS=<file or folder>.")
         _say("Looking for label errors")
         call_command("analyze", project=PROJECT_KEY, workers_only=True)
 
