@@ -16,6 +16,8 @@ if "QASERVICE_TEST_DATA_DIR" not in os.environ:
 os.environ["QASERVICE_DATA_DIR"] = os.environ["QASERVICE_TEST_DATA_DIR"]
 os.environ["QASERVICE_MODE"] = "embedded"
 os.environ.setdefault("QASERVICE_BROKER_URL", "memory://")
+# Playwright keeps an idle event loop in the thread of the tests, in which Django would refuse every query.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 from qaservice.settings import *  # noqa: F403  # the environment has to stand first
 
