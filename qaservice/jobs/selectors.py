@@ -49,6 +49,16 @@ class ProjectProgress:
         return f"{first.note} ({first.done}/{first.total})" if first.total else first.note
 
     @property
+    def ended(self) -> int:
+        """Jobs that are at an end, however they ended."""
+        return self.done + self.failed + self.cancelled
+
+    @property
+    def underway(self) -> float:
+        """How much of the running jobs is done, in jobs."""
+        return sum(job.done / job.total for job in self.running if job.total)
+
+    @property
     def open(self) -> int:
         """Jobs that are not yet at an end."""
         return self.queued + self.active

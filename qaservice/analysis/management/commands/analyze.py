@@ -13,7 +13,7 @@ from qaservice.analysis.selectors import flag_counts
 from qaservice.analysis.services import request_run
 from qaservice.common.errors import ServiceError
 from qaservice.jobs.runner import drain, wait_for_workers
-from qaservice.jobs.selectors import ProjectProgress
+from qaservice.jobs.selectors import ProjectProgress, progress_of
 from qaservice.projects.selectors import project_by_key
 
 OPERATOR = Actor(id="operator", name="operator of the server", role="operator")
@@ -32,20 +32,17 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
             project = project_by_key(key=options["project"])
+            before = progress_of(project.key).ended
             run = request_run(project=project, actor=OPERATOR, reason=options["reason"])
         except ServiceError as error:
             raise CommandError(error.message) from error
-        with tqdm(desc="analyse", unit="tile", dynamic_ncols=True, miniters=0) as bar:
+        with tqdm(desc="analyse", unit="step", dynamic_ncols=True, miniters=0) as bar:
 
             def show(progress: ProjectProgress) -> None:
-                if progress.running:
-                    # The model's tiles move; the steps around them are over in an instant.
-                    first = progress.running[0]
-                    bar.total, bar.n = first.total, first.done
-                    bar.set_postfix_str(f"{first.note}, {progress.open} steps to go", refresh=False)
-                elif progress.open == 0 and bar.total:
-                    bar.n = bar.total
-                    bar.set_postfix_str("done", refresh=False)
+                # Steps that ended before are an earlier day's work; a running one counts for what is done of it.
+                bar.total = progress.total - before
+                bar.n = round(progress.ended - before + progress.underway, 1)
+                bar.set_postfix_str(progress.note, refresh=False)
                 bar.update(0)
 
             if options["workers_only"]:
