@@ -18,6 +18,8 @@ REACH_MM = 4.0
 PEAK_AT = 0.02
 APART_MM = 4.0
 MOST_CANDIDATES = 100
+LEAST_COMPONENT_MM = 5.0
+SURE_PEAK = 0.15
 
 Field = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -25,10 +27,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Peak:
-    """A place where the centre map peaks. ``index``: working index; ``label``: its component's number, 0 for none."""
+    """A place where the network sees something.
+
+    ``index``: working index. ``raw``: score before calibration. ``height``: of the centre map there. ``label``: its
+    component's number, 0 for none.
+    """
 
     index: Floats
     raw: float
+    height: float
     label: int
     diameter_mm: float
 
@@ -68,6 +75,22 @@ class Outliner:
         """Return the mean mask probability inside a component."""
         box = self._boxes[label - 1]
         return float(self._probability[box][self._labels[box] == label].mean())
+
+    def weight(self, label: int) -> float:
+        """Return how much a component alone speaks for a nodule, 0 to 0.9."""
+        return 0.9 * self.mean_probability(label) * min(1.0, (self.diameter_mm(label) / 10.0) ** 2)
+
+    def peaks_of_components(self, *, region: NDArray[np.bool_]) -> list[Peak]:
+        """Return the components of at least 5 mm of which half or more lies in ``region``, at their middles."""
+        peaks = []
+        for label in range(1, self._count + 1):
+            box = self._boxes[label - 1]
+            own = self._labels[box] == label
+            if self.diameter_mm(label) < LEAST_COMPONENT_MM or region[box][own].mean() < 0.5:
+                continue
+            middle = np.argwhere(own).mean(axis=0) + np.array([span.start for span in box])
+            peaks.append(Peak(middle, self.weight(label), 0.0, label, self.diameter_mm(label)))
+        return peaks
 
     def mask(self, label: int) -> Mask | None:
         """Return a component on the scan's grid, or None if it holds no voxel centre of the scan.
@@ -109,29 +132,39 @@ class Outliner:
 def find_peaks(
     *, centre_probability: Field, region: NDArray[np.bool_], outliner: Outliner, spacing_mm: float
 ) -> list[Peak]:
-    """Return the peaks of the centre map inside ``region``, highest first, one a thing.
+    """Return where the network sees something inside ``region``, highest score first, one a thing.
 
-    A lower peak is dropped within 4 mm of a higher one, or within half the diameter of its component, or on the same
-    component. Equal peaks are taken in index order, so that the answer does not depend on chance.
+    These are the peaks of the centre map, and the components of the mask of at least 5 mm, since the centre of a large
+    nodule is easily missed. A component speaks for itself by its mean probability, fully from 10 mm on; the score is
+    the higher of both. A lower one is dropped within 4 mm of a higher one, or within half the diameter of its
+    component, or on the same component. Equals are taken in index order, so that the answer does not depend on chance.
     """
     size = 2 * round(APART_MM / spacing_mm / 2.0) + 1
     highest = ndimage.maximum_filter(centre_probability, size=size, mode="constant")
     places = np.argwhere((centre_probability == highest) & (centre_probability > PEAK_AT) & region)
-    raw = centre_probability[tuple(places.T)]
+    found: list[Peak] = []
+    for place, height in zip(places, centre_probability[tuple(places.T)], strict=True):
+        index = place.astype(np.float64)
+        label = outliner.label_near(index, reach_mm=2.5)
+        diameter = outliner.diameter_mm(label) if label else APART_MM
+        # A centre that hardly shows says less about where the middle is than the outline does.
+        sure = label and height >= SURE_PEAK
+        raw = max(float(height), outliner.weight(label)) if sure else float(height)
+        found.append(Peak(index, raw, float(height), label, diameter))
+    found.extend(outliner.peaks_of_components(region=region))
     kept: list[Peak] = []
     taken: set[int] = set()
-    for number in np.argsort(-raw, kind="stable"):
-        index = places[number].astype(np.float64)
-        label = outliner.label_near(index, reach_mm=2.5)
-        if label and label in taken:
+    # Several peaks of one component share its score: the one where the centre map is highest is its place.
+    for peak in sorted(found, key=lambda peak: (-peak.raw, -peak.height)):
+        if peak.label and peak.label in taken:
             continue
         if any(
-            np.linalg.norm(index - peak.index) * spacing_mm < max(APART_MM, 0.5 * peak.diameter_mm) for peak in kept
+            np.linalg.norm(peak.index - other.index) * spacing_mm < max(APART_MM, 0.5 * other.diameter_mm)
+            for other in kept
         ):
             continue
-        taken.add(label)
-        diameter = outliner.diameter_mm(label) if label else APART_MM
-        kept.append(Peak(index, float(raw[number]), label, diameter))
+        taken.add(peak.label)
+        kept.append(peak)
         if len(kept) == MOST_CANDIDATES:
             break
     return kept

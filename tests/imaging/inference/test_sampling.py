@@ -91,6 +91,21 @@ def test_two_peaks_on_one_component_are_one_candidate_and_equal_peaks_keep_their
     assert [tuple(peak.index) for peak in peaks] == [(15.0, 13.0, 15.0), (30.0, 10.0, 30.0), (30.0, 30.0, 30.0)]
 
 
+def test_a_large_outline_without_a_centre_is_still_a_candidate_and_a_small_one_is_not() -> None:
+    probability = np.zeros((40, 40, 40), dtype=np.float32)
+    probability[10:24, 10:24, 10:24] = 0.95
+    probability[34:36, 34:36, 34:36] = 0.95
+    working = resample_box(
+        hounsfield=probability, spacing_mm=(1.25, 1.25, 1.25), low=(0, 0, 0), high=(40, 40, 40), target_mm=1.25
+    )
+    outliner = Outliner(mask_probability=probability, working=working, grid=GRID)
+    heat, region = np.zeros_like(probability), np.ones(probability.shape, dtype=np.bool_)
+    peaks = find_peaks(centre_probability=heat, region=region, outliner=outliner, spacing_mm=1.25)
+    assert [tuple(peak.index) for peak in peaks] == [(16.5, 16.5, 16.5)]
+    assert peaks[0].raw == pytest.approx(0.9 * 0.95, abs=1e-3)
+    assert not find_peaks(centre_probability=heat, region=~region, outliner=outliner, spacing_mm=1.25)
+
+
 def test_calibration_is_read_between_its_points() -> None:
     curve = ((0.0, 0.0), (0.5, 0.2), (1.0, 0.9))
     assert calibrated(raw=0.25, calibration=curve) == pytest.approx(0.1)
