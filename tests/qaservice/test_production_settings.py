@@ -29,7 +29,8 @@ PROTECTIONS = (
 
 def start(tmp_path: Path, arguments: list[str], **changes: str | None) -> subprocess.CompletedProcess[str]:
     """Run Python with a production site's environment; None takes a variable away."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("QASERVICE_")}
+    # Only the machine's own environment: what the test session sets for itself is no part of a production site.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("QASERVICE_", "DJANGO_"))}
     environment |= {**PRODUCTION, "QASERVICE_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "qaservice.settings"}
     for name, value in changes.items():
         environment.pop(name, None)
