@@ -60,7 +60,7 @@ class Service:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("QASERVICE_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("QASERVICE_", "DJANGO_"))},
             "QASERVICE_DATA_DIR": str(data_dir),
             "QASERVICE_NEW_PASSWORD": PASSWORD,
             "DJANGO_SETTINGS_MODULE": "qaservice.settings",

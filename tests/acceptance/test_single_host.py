@@ -37,7 +37,7 @@ class Host:
         self._server_url = server_url
         self.processes: list[subprocess.Popen[bytes]] = []
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("QASERVICE_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("QASERVICE_", "DJANGO_"))},
             "DJANGO_SETTINGS_MODULE": "qaservice.settings",
             "QASERVICE_MODE": "production",
             "QASERVICE_SECRET_KEY": uuid.uuid4().hex * 3,

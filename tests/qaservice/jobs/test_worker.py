@@ -30,7 +30,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("QASERVICE_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("QASERVICE_", "DJANGO_"))},
             "QASERVICE_DATA_DIR": str(folder),
             # The shortest lease that is allowed: a dead worker's job is free after five seconds.
             "QASERVICE_JOB_LEASE_SECONDS": "5",
