@@ -22,6 +22,7 @@ UNDECIDED = 0.04
 SIZE_TOLERANCE = 0.25
 SIZE_TOLERANCE_MM = 2.0
 NEAR_MM = 6.0
+BESIDE_MM = 4.0
 STATES_OF_A_LOST_RACE = frozenset({"flag-settled", "wrong-state", "stale-revision"})
 
 
@@ -56,6 +57,8 @@ def look(*, case: Mapping[str, Any], nodules: Sequence[TrueNodule]) -> Opinion:
     sketch = {"centre_mm": list(nodule.centre_mm), "diameter_mm": nodule.diameter_mm, "category": nodule.category}
     if label is None:
         return Opinion("label-wrong", "a lesion that this set leaves out", {"action": "add", **sketch})
+    if math.dist(nodule.centre_mm, place) > max(nodule.diameter_mm / 2, BESIDE_MM):
+        return Opinion("label-wrong", "the outline lies beside the lesion", {"action": "replace-outline", **sketch})
     if label["category"] != nodule.category:
         correction = {"action": "recategorise", "category": nodule.category}
         return Opinion("label-wrong", f"this is a {nodule.category}", correction)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from imaging.phantom.chest import PhantomCase, chest_phantom
 from imaging.phantom.dicom import write_series
+from imaging.phantom.displacement import displace_set
 from imaging.phantom.label_errors import InjectedError, inject_errors
 from imaging.phantom.lidc_xml import write_lidc_xml
 from imaging.phantom.simulated_readers import simulated_readers
@@ -17,6 +18,8 @@ SHAPE = (72, 288, 288)
 SPACING_MM = (2.5, 1.2, 1.2)
 NODULES_A_CASE = 5
 ERRORS_A_CASE = 3
+DISPLACED_SLICES = 3
+"""How far all labels of one reader of the last case lie from where they belong: a file put together with a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ def write_cohort(
 
     ``directory/studies/NAME/*.dcm`` holds a series a case, ``directory/annotations/NAME.xml`` four simulated readers'
     labels of it, ``directory/truth.json`` everything that is true, which no importer should see. Series are 72 slices
-    of 288 x 288 voxels, 2.5 x 1.2 x 1.2 mm. ``progress`` is told (cases done, cases in all). Deterministic in ``seed``.
+    of 288 x 288 voxels, 2.5 x 1.2 x 1.2 mm. ``progress`` is told (cases done, cases in all). In the last case
+    all labels of one reader lie some slices away from where they belong. Deterministic in ``seed``.
     """
     studies, annotations = directory / "studies", directory / "annotations"
     truths = []
@@ -57,6 +61,11 @@ def write_cohort(
         name = f"synthetic-{number + 1:03d}"
         honest = simulated_readers(case=case, seed=seed)
         sets, errors = inject_errors(annotation_sets=honest, case=case, seed=seed, count=ERRORS_A_CASE)
+        if number == cases - 1:
+            sets, displaced = displace_set(
+                annotation_sets=sets, grid=case.volume.grid, position=seed % len(sets), slices=DISPLACED_SLICES
+            )
+            errors = (*errors, displaced)
         write_series(case=case, directory=studies / name)
         write_lidc_xml(case=case, annotation_sets=sets, path=annotations / f"{name}.xml")
         truths.append(_truth(name, case, errors))

@@ -25,14 +25,16 @@ class ErrorKind(StrEnum):
     BOUNDARY_SHIFT = "boundary-shift"
     MERGED = "merged"
     WRONG_CATEGORY = "wrong-category"
+    DISPLACED = "displaced"
 
 
 @dataclass(frozen=True, slots=True)
 class InjectedError:
-    """One error. ``finding_id`` is the wrong label in the returned sets, None where a label was taken away.
+    """One error. ``finding_id`` is the wrong label in the returned sets, None where a label was taken away or the whole
+    set is concerned.
 
     ``nodule_id`` names the true nodule concerned, None for a spurious label. ``magnitude_mm``: how far a boundary was
-    moved or shifted, else the size of the thing.
+    moved or shifted, or a set displaced, else the size of the thing.
     """
 
     kind: ErrorKind
@@ -48,6 +50,7 @@ BOUNDARY_LEAST_MM = {ErrorKind.BOUNDARY_OVER: 1.8, ErrorKind.BOUNDARY_UNDER: 1.0
 WORST_HONEST_DICE = 0.7
 """An injected boundary error overlaps the truth less than this; most honest outlines overlap it more."""
 
+_OF_ONE_LABEL = tuple(kind for kind in ErrorKind if kind is not ErrorKind.DISPLACED)
 _Target = tuple[int, Finding, TrueNodule]
 
 
@@ -62,7 +65,7 @@ def inject_errors(
     generator = np.random.default_rng([case.seed, seed, 991])
     findings = [list(annotation_set.findings) for annotation_set in annotation_sets]
     targets = _targets(annotation_sets, case, generator)
-    kinds = [ErrorKind(kind) for kind in generator.permutation([kind.value for kind in ErrorKind])]
+    kinds = [ErrorKind(kind) for kind in generator.permutation([kind.value for kind in _OF_ONE_LABEL])]
     errors: list[tuple[int, InjectedError]] = []
     for number in range(count):
         kind = kinds[number % len(kinds)]

@@ -39,6 +39,7 @@ def revealed(*, score: float, actions: tuple[str, ...]) -> dict[str, Any]:
         ({"label": {**LABEL, "diameter_mm": 14.0}}, [NODULE], "label-wrong", "replace-outline"),
         ({"label": {**LABEL, "category": "non-nodule"}}, [NODULE], "label-wrong", "recategorise"),
         ({"place_mm": [60.0, 20.0, 31.0]}, [NODULE], "label-wrong", "remove"),
+        ({"place_mm": [10.0, 20.0, 37.5]}, [NODULE], "label-wrong", "replace-outline"),
     ],
 )
 def test_a_simulated_reader_compares_the_label_with_what_is_there(

@@ -17,7 +17,7 @@ from imaging.masks.polygons import polygon_interior, polygon_outline
 from imaging.phantom import cohort
 from imaging.phantom.chest import PhantomCase
 from imaging.phantom.dicom import write_series
-from imaging.phantom.label_errors import inject_errors
+from imaging.phantom.label_errors import ErrorKind, inject_errors
 from imaging.phantom.lidc_xml import exclusive_contours, write_lidc_xml
 from imaging.phantom.simulated_readers import simulated_readers
 from imaging.readers.lidc import read_lidc_xml
@@ -99,4 +99,6 @@ def test_a_cohort_is_written_with_its_truth_beside_it(tmp_path: Path, monkeypatc
         xml = (truth.annotations / f"{case.name}.xml").read_text()
         assert case.series_instance_uid in xml
         assert case.errors
+    displaced = [[error.kind for error in case.errors].count(ErrorKind.DISPLACED) for case in truth.cases]
+    assert displaced == [0, 1]
     assert not list(truth.studies.rglob("*.json")), "the truth does not lie where an importer looks"

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from imaging.checks.base import CHEST_CT_NODULES
 from imaging.masks.overlap import dice
 from imaging.masks.place import centre_of
 from imaging.phantom.chest import PhantomCase, TrueNodule
+from imaging.phantom.displacement import displace_set
 from imaging.phantom.label_errors import ErrorKind, InjectedError, inject_errors
 from imaging.phantom.simulated_readers import simulated_readers
-from imaging.types import AnnotationSet, Category, Finding
+from imaging.pipeline import AnalysisParameters, analyse
+from imaging.types import AnnotationSet, Case, Category, Finding
 
 Labels = tuple[AnnotationSet, ...]
 
@@ -133,3 +136,28 @@ def test_sets_without_an_error_are_left_alone(phantom: PhantomCase, honest: Labe
     for before, after in zip(honest, sets, strict=True):
         if after.set_id not in touched:
             assert [item.finding_id for item in before.findings] == [item.finding_id for item in after.findings]
+
+
+def test_a_displaced_set_lies_whole_slices_away_and_is_named_by_the_geometry_check(
+    phantom: PhantomCase, honest: Labels
+) -> None:
+    sets, error = displace_set(annotation_sets=honest, grid=phantom.volume.grid, position=1, slices=3)
+    assert error.kind is ErrorKind.DISPLACED and error.set_id == honest[1].set_id
+    assert error.magnitude_mm == pytest.approx(3 * phantom.volume.grid.spacing_mm[0])
+    assert sets[0] is honest[0] and [one.finding_id for one in sets[1].findings] == [
+        one.finding_id for one in honest[1].findings
+    ]
+    steps = {
+        round(float(np.linalg.norm(np.subtract(centre_of(new), centre_of(old)))), 3)
+        for new, old in zip(sets[1].findings, honest[1].findings, strict=True)
+    }
+    assert error.magnitude_mm in steps and steps <= {0.0, error.magnitude_mm}
+    case = Case(volume=phantom.volume, annotation_sets=sets, prediction=None)
+    outcome = analyse(case=case, parameters=AnalysisParameters(checks=CHEST_CT_NODULES))
+    suspects = {issue.annotation_set_id for issue in outcome.issues if issue.check == "geometry_mismatch"}
+    assert suspects == {error.set_id}
+
+
+def test_a_displacement_that_moves_nothing_is_refused(phantom: PhantomCase, honest: Labels) -> None:
+    with pytest.raises(ValueError, match="no label"):
+        displace_set(annotation_sets=honest, grid=phantom.volume.grid, position=0, slices=10_000)
