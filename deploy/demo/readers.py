@@ -137,7 +137,9 @@ class SimulatedReader:
         return look(case=case, nodules=self._truth(self._series_uid(str(case["series"]))))
 
     def _with_error(self, opinion: Opinion, *, case: Mapping[str, Any], phase: str) -> Opinion:
-        draw = random.Random(f"{self._seed}/{self._name}/{case['flag']['number']}/{phase}").random()
+        # Flag numbers depend on which worker was quicker; place and label do not.
+        subject = f"{case['place_mm']}/{case['label'] and case['label']['diameter_mm']}"
+        draw = random.Random(f"{self._seed}/{self._name}/{subject}/{phase}").random()
         accuracy = BLIND_ACCURACY if phase == "blind" else FINAL_ACCURACY
         if self._truth is None or draw < accuracy:
             return opinion
