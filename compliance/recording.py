@@ -17,9 +17,10 @@ from compliance.events import event_rows
 from compliance.ledger.canonical import canonical_bytes
 from compliance.models import Event
 from compliance.recorded_history import write_history
-from compliance.running import CURRENT, SYSTEM, Actor, Change, current_change
+from compliance.running import CURRENT, OPERATOR, SYSTEM, Actor, Change, current_change
 
 __all__ = [
+    "OPERATOR",
     "SYSTEM",
     "Actor",
     "AnonymousActor",

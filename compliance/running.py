@@ -33,6 +33,8 @@ class Actor:
 
 
 SYSTEM = Actor("system", "Label QA service", "system")
+OPERATOR = Actor(id="operator", name="operator of the server", role="operator")
+"""Whoever runs management commands: known to the server's operating system, not to the service."""
 
 
 @dataclass(eq=False)

@@ -133,8 +133,7 @@ def finish_run(context: JobContext) -> None:
 def _complete(*, context: JobContext, run: AnalysisRun) -> None:
     """Mark the step done and, behind the barrier, queue the end; the project's row is locked by the caller."""
     context.complete()
-    wanted = len(series_of_version(version=run.dataset_version))
-    if SeriesResult.objects.filter(run=run).count() == wanted:
+    if SeriesResult.objects.filter(run=run).count() == run.dataset_version.series_count:
         enqueue(
             kind=FINISH_KIND,
             subject_id=str(run.pk),

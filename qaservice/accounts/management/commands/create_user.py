@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from compliance.recording import SYSTEM
+from compliance.recording import OPERATOR
 from qaservice.accounts.models import UserKind
 from qaservice.accounts.services import create_user, issue_token
 from qaservice.common.errors import ServiceError
@@ -37,12 +37,12 @@ class Command(BaseCommand):
                 credentials=options["credentials"],
                 email=options["email"],
                 is_administrator=options["administrator"],
-                actor=SYSTEM,
+                actor=OPERATOR,
                 reason="opened on the command line by the operator of the server",
             )
             self.stdout.write(f"account {user.username} opened")
             if options["token"]:
-                token = issue_token(user=user, label="command line", actor=SYSTEM, reason="asked for on opening")
+                token = issue_token(user=user, label="command line", actor=OPERATOR, reason="asked for on opening")
                 self.stdout.write(f"token {token}")
         except ServiceError as error:
             raise CommandError(error.message) from error

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from compliance.recording import Actor
+from compliance.recording import OPERATOR
 from qaservice.analysis.models import RunState
 from qaservice.analysis.selectors import flag_counts
 from qaservice.analysis.services import request_run
@@ -15,8 +15,6 @@ from qaservice.common.errors import ServiceError
 from qaservice.jobs.runner import drain, wait_for_workers
 from qaservice.jobs.selectors import ProjectProgress, progress_of
 from qaservice.projects.selectors import project_by_key
-
-OPERATOR = Actor(id="operator", name="operator of the server", role="operator")
 
 
 class Command(BaseCommand):

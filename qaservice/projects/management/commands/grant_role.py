@@ -6,14 +6,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from compliance.recording import Actor
+from compliance.recording import OPERATOR
 from qaservice.accounts.selectors import user_by_name
 from qaservice.common.errors import ServiceError
 from qaservice.projects.models import Role
 from qaservice.projects.selectors import project_by_key
 from qaservice.projects.services import create_project, grant
-
-OPERATOR = Actor(id="operator", name="operator of the server", role="operator")
 
 
 class Command(BaseCommand):

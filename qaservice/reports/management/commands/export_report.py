@@ -8,13 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from compliance.recording import Actor
+from compliance.recording import OPERATOR
 from qaservice.common.errors import ServiceError
 from qaservice.projects.selectors import project_by_key
 from qaservice.reports.services import export_kit, export_report
 from qaservice.storage.selectors import read_blob
-
-OPERATOR = Actor(id="operator", name="operator of the server", role="operator")
 
 
 class Command(BaseCommand):

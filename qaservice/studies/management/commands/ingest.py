@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from compliance.recording import Actor
+from compliance.recording import OPERATOR
 from qaservice.common.errors import ServiceError
 from qaservice.jobs.runner import drain, wait_for_workers
 from qaservice.jobs.selectors import ProjectProgress
@@ -18,7 +18,6 @@ from qaservice.studies.models import Ingest, IngestState, Outcome, SeriesState
 from qaservice.studies.selectors import items_of, series_of
 from qaservice.studies.services import announce_ingest, require_something_readable
 
-OPERATOR = Actor(id="operator", name="operator of the server", role="operator")
 TAKEN = (Outcome.STORED, Outcome.DUPLICATE)
 
 
