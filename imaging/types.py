@@ -26,11 +26,21 @@ Affine = tuple[tuple[float, float, float, float], ...]
 
 
 class Category(StrEnum):
-    """What a finding is said to be; the LIDC reading process distinguishes exactly these three."""
+    """What a finding is said to be; the LIDC reading process distinguishes exactly the first three.
+
+    ``STRUCTURE`` is whatever else a source outlines (anatomy, a lymph node, a planning volume): kept and shown, never
+    judged as a nodule or matched with one.
+    """
 
     NODULE_GE_3MM = "nodule >= 3 mm"
     NODULE_LT_3MM = "nodule < 3 mm"
     NON_NODULE = "non-nodule"
+    STRUCTURE = "other structure"
+
+    @property
+    def is_nodule(self) -> bool:
+        """Whether checks of nodules look at it."""
+        return self in (Category.NODULE_GE_3MM, Category.NODULE_LT_3MM)
 
 
 class SetKind(StrEnum):
@@ -112,12 +122,51 @@ class Sphere:
     diameter_mm: float
 
 
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A bounding box in patient space: two opposite outer corners, (x, y, z) LPS millimetres.
+
+    Its edges run along the slice, row and column axes of the image's grid. A box on one slice is as thick as the
+    slice step. It says where a thing is and how far it reaches, never what its outline is.
+    """
+
+    corner_mm: PointMm
+    opposite_corner_mm: PointMm
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """How far a shape as it is held lies from the same shape as its source gave it, at the worst place.
+
+    ``mm`` is a distance in patient space, ``voxels`` the same along the axis where it is worst, in steps of the grid.
+    Zero where nothing was moved.
+    """
+
+    voxels: float
+    mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedMeasurement:
+    """A number that the source gives for a finding, as given: nothing is computed from it or repaired.
+
+    ``unit`` is UCUM ("mm", "mm3", "[hnsf'U]"), empty where the source names none.
+    """
+
+    name: str
+    value: float
+    unit: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Finding:
-    """One labelled thing by one reader. Exactly one of ``mask``, ``sphere`` and ``point_mm`` says where.
+    """One labelled thing by one reader. Exactly one of ``mask``, ``sphere``, ``box`` and ``point_mm`` says where.
 
     ``finding_id`` is unique within a case. ``source_label`` is the name the source gave it ("Nodule 001").
-    ``characteristics`` keeps ratings as given, zeros and blanks left out (LIDC: subtlety, texture, malignancy ...).
+    ``characteristics`` keeps ratings as given, zeros and blanks left out (LIDC: subtlety, texture, malignancy ...),
+    ``attributes`` what is said of it in words (concept name to value), ``measurements`` what is said in numbers.
+    ``tracking_uid`` is the source's identity of the lesion across objects (PS3.3, Tracking UID), empty where it has
+    none. ``confidence`` is a prediction's own score in [0, 1]; None for what a person drew.
     """
 
     finding_id: str
@@ -128,13 +177,28 @@ class Finding:
     source_label: str = ""
     characteristics: Mapping[str, int] = field(default_factory=dict)
     sop_instance_uids: tuple[str, ...] = ()
+    box: Box | None = None
+    tracking_uid: str = ""
+    confidence: float | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    measurements: tuple[ReportedMeasurement, ...] = ()
+    round_trip: RoundTrip | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """Which algorithm made an annotation set, as the source says; empty where it does not."""
+
+    name: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotationSet:
     """All labels of one reader, or one source, on one series.
 
-    ``read`` tells "read, nothing found" (True, no findings) from "not read" (False).
+    ``read`` tells "read, nothing found" (True, no findings) from "not read" (False). ``algorithm`` and
+    ``case_probabilities`` (class to probability, for the scan as a whole) belong to predictions made elsewhere.
     """
 
     set_id: str
@@ -142,6 +206,8 @@ class AnnotationSet:
     kind: SetKind
     read: bool
     findings: tuple[Finding, ...]
+    algorithm: Algorithm | None = None
+    case_probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

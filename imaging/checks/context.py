@@ -85,7 +85,7 @@ def marks_of(*, lesion: Lesion, sets: tuple[AnnotationSet, ...]) -> tuple[Mark, 
 
 def is_nodule(*, finding: Finding) -> bool:
     """Say whether a finding claims a nodule of either size."""
-    return finding.category is not Category.NON_NODULE
+    return finding.category.is_nodule
 
 
 def consensus_outline(*, marks: tuple[Mark, ...]) -> tuple[Mask, int] | None:

@@ -5,7 +5,22 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-Kind = Literal["dicom-image", "dicom-seg", "dicom-rtstruct", "dicom-sr", "lidc-xml", "other"]
+Kind = Literal[
+    "dicom-image",
+    "dicom-seg",
+    "dicom-rtstruct",
+    "dicom-sr",
+    "lidc-xml",
+    "nifti",
+    "nrrd",
+    "luna16-csv",
+    "coco-json",
+    "voc-xml",
+    "monai-datalist",
+    "predictions-csv",
+    "predictions-json",
+    "other",
+]
 
 HEAD_BYTES = 4096
 """How much of a file ``kind_of`` needs: the DICOM preamble with its file meta group, or an XML root element."""

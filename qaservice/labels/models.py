@@ -58,6 +58,8 @@ class AnnotationSet(WriteOnceModel):
     source_format = models.CharField(max_length=40)
     source = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="+", null=True)
     rejections = models.JSONField(default=list, help_text="what the source said that could not be taken, and why")
+    algorithm = models.JSONField(default=dict, help_text="name and version, where an algorithm made the set")
+    case_probabilities = models.JSONField(default=dict, help_text="class to probability, for the scan as a whole")
 
     class Meta:
         constraints = [
@@ -77,26 +79,35 @@ class Finding(WriteOnceModel):
     annotation_set = models.ForeignKey(AnnotationSet, on_delete=models.PROTECT, related_name="findings")
     tracking_uid = models.CharField(max_length=64, unique=True)
     source_label = models.CharField(max_length=200, blank=True)
+    source_tracking_uid = models.CharField(
+        max_length=64, blank=True, help_text="the source's own identity of the lesion across objects"
+    )
 
     def __str__(self) -> str:
         return self.source_label or self.tracking_uid
 
 
 class FindingRevision(WriteOnceModel):
-    """What a finding is, at one revision. Exactly one of mask, sphere and point says where; millimetres are LPS."""
+    """What a finding is, at one revision. Exactly one of mask, sphere, box, point says where; millimetres are LPS."""
 
     finding = models.ForeignKey(Finding, on_delete=models.PROTECT, related_name="revisions")
     number = models.PositiveIntegerField()
     present = models.BooleanField(default=True, help_text="False: taken out of the reference standard")
     category = models.CharField(max_length=40)
-    shape = models.CharField(max_length=8, choices=[("mask", "mask"), ("sphere", "sphere"), ("point", "point")])
+    shape = models.CharField(
+        max_length=8, choices=[("mask", "mask"), ("sphere", "sphere"), ("box", "box"), ("point", "point")]
+    )
     mask = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="+", null=True)
     x_mm = models.FloatField()
     y_mm = models.FloatField()
     z_mm = models.FloatField()
     diameter_mm = models.FloatField(null=True, help_text="sphere's diameter, or the longest axis of the mask")
+    box = models.JSONField(null=True, help_text="two opposite outer corners of a box, LPS millimetres")
     measurement = models.JSONField(default=dict)
+    reported = models.JSONField(default=list, help_text="numbers that the source gives, as given: name, value, unit")
     characteristics = models.JSONField(default=dict)
+    attributes = models.JSONField(default=dict, help_text="what the source says in words: concept to value")
+    confidence = models.FloatField(null=True, help_text="a prediction's own score, 0 to 1")
     origin = models.CharField(max_length=300, help_text="where the shape comes from, in words")
 
     class Meta:
@@ -106,6 +117,16 @@ class FindingRevision(WriteOnceModel):
                 condition=models.Q(shape="mask", mask__isnull=False)
                 | (models.Q(mask__isnull=True) & ~models.Q(shape="mask")),
                 name="finding_mask_where_shape_says_so",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(shape="box", box__isnull=False)
+                | (models.Q(box__isnull=True) & ~models.Q(shape="box")),
+                name="finding_box_where_shape_says_so",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(confidence__isnull=True)
+                | (models.Q(confidence__gte=0) & models.Q(confidence__lte=1)),
+                name="finding_confidence_is_a_probability",
             ),
             models.CheckConstraint(
                 condition=~models.Q(shape="sphere") | models.Q(diameter_mm__gt=0), name="finding_sphere_has_a_diameter"

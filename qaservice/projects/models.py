@@ -22,6 +22,12 @@ class Role(models.TextChoices):
     AUDITOR = "auditor", "auditor"
 
 
+class IdentityPolicy(models.TextChoices):
+    KEEP = "keep", "keep identities as received"
+    DEIDENTIFY = "de-identify", "de-identify what arrives (PS3.15 Annex E basic profile)"
+    REFUSE = "refuse", "refuse files that identify a person"
+
+
 class Project(VersionedModel):
     """One quality-assurance project with its protocol."""
 
@@ -33,6 +39,15 @@ class Project(VersionedModel):
     agreeing_votes = models.PositiveSmallIntegerField(help_text="agreeing final verdicts that settle a flag")
     size_convention = models.CharField(
         max_length=40, default="LIDC: longest axis", help_text="convention by which size classes are named"
+    )
+    identity_policy = models.CharField(max_length=16, choices=IdentityPolicy.choices, default=IdentityPolicy.KEEP)
+    gate_policy = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="geometry finding to 'accept', 'warn' or 'quarantine', where not the default",
+    )
+    label_terms = models.JSONField(
+        default=dict, blank=True, help_text="a source's label name to the category it means, where not the default"
     )
 
     class Meta:

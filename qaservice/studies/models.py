@@ -40,6 +40,9 @@ class Ingest(VersionedModel):
     simulated = models.BooleanField(default=False, help_text="its labels were made by simulated readers")
     summary = models.JSONField(default=dict, help_text="number of files by outcome")
     failure = models.CharField(max_length=500, blank=True)
+    retry_of = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="retries", help_text="whose kept files it tries again"
+    )
 
     def __str__(self) -> str:
         return f"{self.source_name} ({self.state})"
@@ -56,6 +59,13 @@ class IngestItem(WriteOnceModel):
     code = models.CharField(max_length=60, blank=True)
     message = models.CharField(max_length=1000, blank=True)
     uid = models.CharField(max_length=64, blank=True, help_text="SOP Instance UID where one was read")
+    original_sha256 = models.CharField(
+        max_length=64, blank=True, help_text="digest of the file as it arrived, where it was de-identified"
+    )
+    kept = models.ForeignKey(
+        Blob, on_delete=models.PROTECT, related_name="+", null=True, help_text="the bytes of a file kept apart"
+    )
+    retry_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="retries")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["ingest", "name"], name="ingest_item_once")]
@@ -134,6 +144,9 @@ class Instance(WriteOnceModel):
     sop_class_uid = models.CharField(max_length=64)
     modality = models.CharField(max_length=16)
     blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="+")
+    original_sha256 = models.CharField(
+        max_length=64, blank=True, help_text="digest of the file as it arrived, where it was de-identified"
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "sop_instance_uid"], name="instance_once")]

@@ -1,0 +1,10 @@
+"""Every format of label files that is read here, by the kind that ``sniff`` gives a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from imaging.readers.formats import LabelFormat
+from imaging.readers.sniff import Kind
+
+LABEL_FORMATS: Mapping[Kind, LabelFormat] = {}
