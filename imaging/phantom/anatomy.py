@@ -48,8 +48,11 @@ class _Build:
     floor: float
 
 
-def thorax(*, generator: np.random.Generator, grid: AxialGrid) -> Anatomy:
+def thorax(*, generator: np.random.Generator, grid: AxialGrid, seed: int) -> Anatomy:
     """Return one patient drawn from ``generator`` on ``grid``, whose middle is taken as mid-chest.
+
+    ``seed`` feeds what was added to the recipe later (the minor fissure, breathing), so that the rest of an older
+    phantom stays as it was.
 
     Raises ValueError if the field of view holds no lung.
     """
@@ -67,12 +70,15 @@ def thorax(*, generator: np.random.Generator, grid: AxialGrid) -> Anatomy:
     hounsfield += np.minimum(skeleton * 1.4, 1.0) * (BONE_HU - hounsfield)
     hounsfield += lung * (parenchyma - hounsfield)
     _fissures(generator, grid, build, hounsfield, lungs)
+    later = np.random.default_rng([seed, 11])
+    _minor_fissure(later, grid, build, hounsfield, lungs)
     tubes, airways = _trees(generator, grid, build, lungs)
     vessel = render_tubes(tubes=tubes, grid=grid)
     hounsfield += vessel * lung * (BLOOD_HU - hounsfield)
     walls = Tubes(airways.start, airways.end, airways.radius_start * 1.25 + 0.5, airways.radius_end * 1.25 + 0.5)
     hounsfield += render_tubes(tubes=walls, grid=grid) * lung * 0.8 * (WALL_HU - hounsfield)
     hounsfield += render_tubes(tubes=airways, grid=grid) * (AIR_HU - hounsfield)
+    _breathe(later, grid, build, hounsfield)
     return Anatomy(hounsfield.astype(np.float32), lungs, (vessel > 0.4) & lungs)
 
 
@@ -194,6 +200,29 @@ def _fissures(
         sheet = np.abs(z - slope * y - 10.0 * sign + bend * (x - sign * build.lung_centre_x) ** 2)
         thin = np.clip(1.0 - sheet / (1.2 * max(grid.spacing_mm)), 0.0, 1.0) * (sign * x > 0)
         hounsfield += np.where(lungs, 110.0 * thin, 0.0).astype(np.float32)
+
+
+def _minor_fissure(
+    generator: np.random.Generator, grid: AxialGrid, build: _Build, hounsfield: Field, lungs: NDArray[np.bool_]
+) -> None:
+    """Draw the right lung's horizontal fissure, which parts the upper from the middle lobe in front."""
+    x, y, z = grid.axis(2), grid.axis(1), grid.axis(0)
+    height, tilt = float(generator.uniform(0.0, 20.0)), float(generator.uniform(-0.15, 0.15))
+    sheet = np.abs(z - height - tilt * y + 0.0015 * (x + build.lung_centre_x) ** 2)
+    thin = np.clip(1.0 - sheet / (1.2 * max(grid.spacing_mm)), 0.0, 1.0) * ((x < 0) & (y < 0))
+    hounsfield += np.where(lungs, 90.0 * thin, 0.0).astype(np.float32)
+
+
+def _breathe(generator: np.random.Generator, grid: AxialGrid, build: _Build, hounsfield: Field) -> None:
+    """Smear half of the patients along z near the diaphragm, as breathing during the scan does: a double edge."""
+    amplitude = float(generator.uniform(1.5, 4.0))
+    if generator.random() < 0.5:
+        return
+    shift = max(1, round(amplitude / grid.spacing_mm[0]))
+    moved = np.concatenate([hounsfield[shift:], np.repeat(hounsfield[-1:], shift, axis=0)])[: grid.shape[0]]
+    height = grid.axis(0) - (build.floor + 0.6 * build.dome)
+    weight = (0.5 * np.exp(-0.5 * (height / 18.0) ** 2)).astype(np.float32)
+    hounsfield += weight * (moved - hounsfield)
 
 
 def _trees(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +47,7 @@ class TrueNodule:
     @property
     def finding(self) -> Finding:
         """The nodule as a perfect reader would label it."""
-        texture = {Attenuation.SOLID: 5, Attenuation.PART_SOLID: 3, Attenuation.GROUND_GLASS: 1}[self.attenuation]
+        texture = {Attenuation.PART_SOLID: 3, Attenuation.GROUND_GLASS: 1}.get(self.attenuation, 5)
         return Finding(
             finding_id=self.nodule_id,
             category=Category.NODULE_GE_3MM,
@@ -54,6 +55,15 @@ class TrueNodule:
             source_label=self.nodule_id,
             characteristics={"subtlety": self.subtlety, "texture": texture, "malignancy": self.malignancy},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class WantedNodule:
+    """A nodule that a planned phantom is to hold: diameter of the ball of equal volume, look and site."""
+
+    diameter_mm: float
+    attenuation: Attenuation
+    site: Site
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,12 +94,14 @@ def chest_phantom(
     shape: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
     nodule_count: int | None = None,
+    wanted: Sequence[WantedNodule] | None = None,
 ) -> PhantomCase:
     """Return one synthetic patient.
 
     ``shape``: (slices, rows, columns). ``spacing_mm``: (between slices, between rows, between columns).
     ``nodule_count``: how many nodules to try to place; None draws 1 to 6. Diameters are 3 to 30 mm, small ones
-    commoner; kinds are solid, part-solid and ground-glass, isolated, juxtapleural and juxtavascular.
+    commoner; kinds are solid (some calcified), part-solid and ground-glass, isolated, juxtapleural and juxtavascular.
+    ``wanted`` names them instead, largest first for their places; one without a free place is left out.
     Raises ValueError if the field of view holds no lung.
     """
     generator = np.random.default_rng([seed, *shape, *(round(1000 * step) for step in spacing_mm)])
@@ -101,7 +113,7 @@ def chest_phantom(
         -0.5 * (slices - 1) * spacing_mm[0] + jitter,
     )
     grid = AxialGrid(shape, spacing_mm, origin)
-    anatomy = thorax(generator=generator, grid=grid)
+    anatomy = thorax(generator=generator, grid=grid, seed=seed)
     thickness = float(spacing_mm[0] * generator.uniform(1.0, 1.3))
     in_plane = float(generator.uniform(0.35, 0.65))
     blur = (thickness / np.sqrt(12.0), in_plane, in_plane)
@@ -109,7 +121,8 @@ def chest_phantom(
     public = _public_grid(grid, seed)
     hounsfield = anatomy.hounsfield
     nodules: list[TrueNodule] = []
-    for nodule_shape, site in _draw_nodules(generator, anatomy, grid, count):
+    plan = _plan(generator, seed, count) if wanted is None else _largest_first(wanted)
+    for nodule_shape, site in _draw_nodules(generator, anatomy, grid, plan):
         rendered = render_nodule(shape=nodule_shape, grid=grid, blur_mm=(0.0, 0.0, 0.0))
         if rendered is None:
             continue
@@ -134,12 +147,10 @@ def _public_grid(grid: AxialGrid, seed: int) -> Grid:
     return Grid(grid.shape, affine, synthetic_uid(parts=("frame", seed, grid.shape, grid.spacing_mm)))
 
 
-def _draw_nodules(
-    generator: np.random.Generator, anatomy: Anatomy, grid: AxialGrid, count: int
-) -> list[tuple[NoduleShape, Site]]:
-    depth = _depth_mm(anatomy.lungs, grid)
-    taken: list[tuple[tuple[float, float, float], float]] = []
-    drawn: list[tuple[NoduleShape, Site]] = []
+def _plan(generator: np.random.Generator, seed: int, count: int) -> Iterator[WantedNodule]:
+    """Draw what a phantom holds, one nodule after the other, so that places and kinds come from one stream."""
+    # Calcifications were added to the recipe later: a stream of their own leaves every older phantom's rest as it was.
+    chalk = np.random.default_rng([seed, 5])
     for _ in range(count):
         # Log-uniform bent towards small ones: the median is about 7 mm.
         share = float(generator.random()) ** 1.4
@@ -147,11 +158,27 @@ def _draw_nodules(
         attenuation = Attenuation(generator.choice(["solid", "part-solid", "ground-glass"], p=[0.65, 0.15, 0.2]))
         if diameter < 6.0:
             attenuation = Attenuation.SOLID if generator.random() < 0.8 else Attenuation.GROUND_GLASS
+        if chalk.random() < 0.08 and attenuation is Attenuation.SOLID:
+            attenuation = Attenuation.CALCIFIED
         site = Site(generator.choice(["isolated", "juxtapleural", "juxtavascular"], p=[0.4, 0.3, 0.3]))
+        yield WantedNodule(diameter, attenuation, site)
+
+
+def _largest_first(wanted: Sequence[WantedNodule]) -> Iterator[WantedNodule]:
+    return iter(sorted(wanted, key=lambda one: -one.diameter_mm))
+
+
+def _draw_nodules(
+    generator: np.random.Generator, anatomy: Anatomy, grid: AxialGrid, plan: Iterator[WantedNodule]
+) -> list[tuple[NoduleShape, Site]]:
+    depth = _depth_mm(anatomy.lungs, grid)
+    taken: list[tuple[tuple[float, float, float], float]] = []
+    drawn: list[tuple[NoduleShape, Site]] = []
+    for one in plan:
         place = find_place(
             generator=generator,
-            site=site,
-            diameter_mm=diameter,
+            site=one.site,
+            diameter_mm=one.diameter_mm,
             lungs=anatomy.lungs,
             depth_mm=depth,
             vessels=anatomy.vessels,
@@ -160,9 +187,11 @@ def _draw_nodules(
         )
         if place is None:
             continue
-        taken.append((place, diameter))
-        shape = draw_nodule(generator=generator, centre_mm=place, diameter_mm=diameter, attenuation=attenuation)
-        drawn.append((shape, site))
+        taken.append((place, one.diameter_mm))
+        shape = draw_nodule(
+            generator=generator, centre_mm=place, diameter_mm=one.diameter_mm, attenuation=one.attenuation
+        )
+        drawn.append((shape, one.site))
     return drawn
 
 
@@ -192,7 +221,7 @@ def _true_nodule(
 ) -> TrueNodule:
     volume = mask.count * float(np.prod(mask.grid.spacing_mm))
     diameter = float((6.0 * volume / np.pi) ** (1.0 / 3.0))
-    easy = diameter / 6.0 + (1.5 if shape.attenuation is Attenuation.SOLID else 0.0)
+    easy = diameter / 6.0 + (1.5 if shape.attenuation in (Attenuation.SOLID, Attenuation.CALCIFIED) else 0.0)
     malignant = 1.0 + diameter / 8.0 + (1.0 if len(shape.spikes) else 0.0) + generator.normal(0.0, 0.5)
     index = np.argwhere(mask.voxels).mean(axis=0) + np.array(mask.origin)
     x, y, z, _ = mask.grid.matrix @ np.array([*index, 1.0])

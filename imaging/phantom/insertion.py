@@ -116,7 +116,7 @@ def _insert(
     site: Site,
     slice_thickness_mm: float,
 ) -> InsertedNodule | None:
-    attenuation = Attenuation(generator.choice([kind.value for kind in Attenuation], p=[0.7, 0.12, 0.18]))
+    attenuation = Attenuation(generator.choice([kind.value for kind in Attenuation], p=[0.66, 0.12, 0.18, 0.04]))
     shape = draw_nodule(generator=generator, centre_mm=centre, diameter_mm=diameter, attenuation=attenuation)
     in_plane = float(generator.uniform(0.4, 0.7))
     profile = float(np.sqrt(max(slice_thickness_mm**2 - frame.spacing_mm[0] ** 2, 0.0) / 12.0))

@@ -21,6 +21,7 @@ class Attenuation(StrEnum):
     SOLID = "solid"
     PART_SOLID = "part-solid"
     GROUND_GLASS = "ground-glass"
+    CALCIFIED = "calcified"
 
 
 class Site(StrEnum):
@@ -79,6 +80,8 @@ def draw_nodule(
     spike_count = int(generator.integers(5, 16)) if spiky else 0
     if attenuation is Attenuation.SOLID:
         hounsfield = float(generator.uniform(-120.0, 80.0))
+    elif attenuation is Attenuation.CALCIFIED:
+        hounsfield = float(generator.uniform(200.0, 700.0))
     else:
         hounsfield = float(generator.uniform(-720.0, -420.0))
     return NoduleShape(

@@ -64,10 +64,15 @@ class Ground:
     slice_blur_mm: float
 
 
-def load_grounds(folder: Path) -> list[tuple[Ground, float]]:
-    """Return (ground, weight of draws) for each known scan in ``folder``, as ``NAME/ct`` or ``NAME.zip``."""
+def load_grounds(folder: Path, *, without: tuple[str, ...]) -> list[tuple[Ground, float]]:
+    """Return (ground, weight of draws) for each known scan in ``folder``, as ``NAME/ct`` or ``NAME.zip``.
+
+    Those named in ``without`` are not even opened.
+    """
     found = []
     for source in SOURCES:
+        if source.name in without:
+            continue
         scan = read_scan(folder=folder, name=source.name, usable_mm=source.usable_mm)
         if scan is not None:
             found.append((_ground(source, scan), source.weight))

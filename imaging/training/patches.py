@@ -84,7 +84,8 @@ def _insert(
         if place is None:
             continue
         x, y, z = (WORKING_MM * (place + generator.uniform(-0.5, 0.5, 3)))[::-1]
-        attenuation = Attenuation(generator.choice(["solid", "part-solid", "ground-glass"], p=[0.68, 0.14, 0.18]))
+        kinds = ["solid", "calcified", "part-solid", "ground-glass"]
+        attenuation = Attenuation(generator.choice(kinds, p=[0.62, 0.06, 0.14, 0.18]))
         shape = draw_nodule(
             generator=generator, centre_mm=(float(x), float(y), float(z)), diameter_mm=diameter, attenuation=attenuation
         )

@@ -36,10 +36,17 @@ AVERAGING = 0.998
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to train. ``minutes``: time to spend in all, resumed parts included."""
+    """What to train. ``minutes``: time to spend in all, resumed parts included.
+
+    ``start_from``: folder of an earlier training whose averaged weights are gone on from. ``without``: backgrounds that
+    are kept out, so that they can be judged on.
+    """
 
     output: Path
     backgrounds: Path | None
+    without: tuple[str, ...]
+    start_from: Path | None
+    peak_rate: float
     minutes: float
     resume: bool
     seed: int
@@ -52,7 +59,7 @@ class PatchStream:
 
     def __init__(self, *, plan: Plan, first_step: int) -> None:
         self._plan = plan
-        self._real = [] if plan.backgrounds is None else load_grounds(plan.backgrounds)
+        self._real = [] if plan.backgrounds is None else load_grounds(plan.backgrounds, without=plan.without)
         self._phantoms: dict[int, Ground] = {}
         self._queue: queue.Queue[list[Patch] | Exception] = queue.Queue(maxsize=6)
         self._first = first_step
@@ -102,8 +109,10 @@ def train(plan: Plan) -> Path:
     torch.set_num_threads(plan.threads)
     network = build_network(SHAPE)
     torch.nn.utils.convert_conv3d_weight_memory_format(network, torch.channels_last_3d)
+    if plan.start_from is not None:
+        network.load_state_dict(torch.load(plan.start_from / "checkpoint.pt", weights_only=True)["averaged"])
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.peak_rate, weight_decay=1e-4)
     checkpoint = plan.output / "checkpoint.pt"
     step, spent = 0, 0.0
     if plan.resume and checkpoint.exists():
@@ -120,7 +129,7 @@ def train(plan: Plan) -> Path:
             spent = time.monotonic() - began
             if spent > 60.0 * plan.minutes:
                 break
-            rate = _rate(step, spent / (60.0 * plan.minutes))
+            rate = _rate(plan.peak_rate, step, spent / (60.0 * plan.minutes))
             for group in optimiser.param_groups:
                 group["lr"] = rate
             history.append(_step(network, optimiser, batch, plan.half_precision))
@@ -136,9 +145,9 @@ def train(plan: Plan) -> Path:
     return checkpoint
 
 
-def _rate(step: int, share: float) -> float:
+def _rate(peak: float, step: int, share: float) -> float:
     warm = min(1.0, (step + 1) / 150.0)
-    return warm * (1e-5 + 0.5 * (PEAK_RATE - 1e-5) * (1.0 + math.cos(math.pi * min(1.0, share))))
+    return warm * (1e-5 + 0.5 * (peak - 1e-5) * (1.0 + math.cos(math.pi * min(1.0, share))))
 
 
 def _step(
@@ -203,6 +212,9 @@ def _save(
             pool_seeds(seed=plan.seed, step=0)[0],
             pool_seeds(seed=plan.seed, step=step)[-1],
         ],
+        "without": list(plan.without),
+        "peak_rate": plan.peak_rate,
+        "started_from": None if plan.start_from is None else json.loads((plan.start_from / "lineage.json").read_text()),
         "loss_last_100_steps": round(float(np.mean(history[-100:])) if history else math.nan, 4),
     }
     path.with_name("lineage.json").write_text(json.dumps(lineage, indent=2) + "\n")
@@ -213,6 +225,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for checkpoint.pt and lineage.json")
     parser.add_argument("--backgrounds", type=Path, help="folder of public chest CTs (see docs/guides/real-data.md)")
+    parser.add_argument("--without", action="append", default=[], help="a background to keep out (may be repeated)")
+    parser.add_argument("--start-from", type=Path, help="folder of a training to go on from with a fresh schedule")
+    parser.add_argument("--peak-rate", type=float, default=PEAK_RATE, help="highest learning rate")
     parser.add_argument("--minutes", type=float, default=45.0, help="time to spend, resumed parts included")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     parser.add_argument("--seed", type=int, default=1)
@@ -222,6 +237,9 @@ def main() -> None:
     plan = Plan(
         output=given.output,
         backgrounds=given.backgrounds,
+        without=tuple(given.without),
+        start_from=given.start_from,
+        peak_rate=given.peak_rate,
         minutes=given.minutes,
         resume=given.resume,
         seed=given.seed,
