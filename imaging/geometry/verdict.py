@@ -17,8 +17,9 @@ class GateStatus(StrEnum):
 
 
 class Severity(StrEnum):
-    """What one finding means for the series."""
+    """What one finding means for the series. A note is what the project accepts: kept on record, and no warning."""
 
+    NOTE = "note"
     WARNING = "warning"
     REFUSAL = "refusal"
 

@@ -14,8 +14,9 @@ from qaservice.api.base import ApiView
 from qaservice.common.errors import NotPermitted
 from qaservice.jobs.selectors import progress_of
 from qaservice.projects.models import Role
+from qaservice.projects.policies import POLICIES
 from qaservice.projects.selectors import projects_of, roles_of
-from qaservice.projects.services import create_project, grant
+from qaservice.projects.services import create_project, grant, set_policies
 
 
 class MeView(ApiView):
@@ -68,6 +69,25 @@ class ProjectView(ApiView):
     def get(self, request: Request, key: str) -> Response:
         project, _actor = self.project(request, key, "view")
         return Response(serializers.ProjectSerializer(project).data)
+
+
+class PoliciesView(ApiView):
+    """What the project lets pass at intake."""
+
+    @extend_schema(responses=serializers.PoliciesSerializer)
+    def get(self, request: Request, key: str) -> Response:
+        project, _actor = self.project(request, key, "ingest")
+        return Response(serializers.PoliciesSerializer(project).data)
+
+    @extend_schema(request=serializers.NewPoliciesSerializer, responses=serializers.PoliciesSerializer)
+    def patch(self, request: Request, key: str) -> Response:
+        project, actor = self.project(request, key, "manage")
+        reason = self.reason(request)
+        asked = serializers.NewPoliciesSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        wanted = {name: asked.validated_data[name] for name in POLICIES if name in asked.validated_data}
+        changed = set_policies(project=project, policies=wanted, actor=actor, reason=reason)
+        return Response(serializers.PoliciesSerializer(changed).data)
 
 
 class ProgressView(ApiView):

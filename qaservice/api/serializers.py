@@ -7,6 +7,7 @@ from rest_framework import serializers
 from qaservice.analysis.models import AnalysisRun, Flag
 from qaservice.labels.models import DatasetVersion
 from qaservice.projects.models import Project
+from qaservice.projects.policies import POLICIES
 from qaservice.review.models import Assignment, Decision
 from qaservice.studies.models import Ingest, IngestItem, Series
 
@@ -43,6 +44,22 @@ class NewProjectSerializer(ReasonSerializer):
     required_votes = serializers.IntegerField(min_value=1, default=3)
     agreeing_votes = serializers.IntegerField(min_value=1, default=2)
     regulated = serializers.BooleanField(default=False)
+
+
+class PoliciesSerializer(serializers.ModelSerializer[Project]):
+    class Meta:
+        model = Project
+        fields = list(POLICIES)
+
+
+class NewPoliciesSerializer(ReasonSerializer):
+    """One field for each policy; those left out stay as they are."""
+
+    gate_policy = serializers.DictField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="geometry finding to 'accept', 'warn' or 'quarantine'; replaces the whole gate policy",
+    )
 
 
 class ProgressSerializer(serializers.Serializer[object]):

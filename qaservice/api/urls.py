@@ -11,6 +11,7 @@ urlpatterns = [
     path("me/", project_views.MeView.as_view(), name="me"),
     path("projects/", project_views.ProjectsView.as_view(), name="projects"),
     path("projects/<slug:key>/", project_views.ProjectView.as_view(), name="project"),
+    path("projects/<slug:key>/policies/", project_views.PoliciesView.as_view(), name="policies"),
     path("projects/<slug:key>/progress/", project_views.ProgressView.as_view(), name="progress"),
     path("projects/<slug:key>/ingests/", study_views.IngestsView.as_view(), name="ingests"),
     path("ingests/<uuid:ingest_id>/", study_views.IngestView.as_view(), name="ingest"),

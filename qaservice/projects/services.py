@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
@@ -10,6 +12,7 @@ from qaservice.accounts.models import User
 from qaservice.common.errors import Conflict, InvalidInput, NotPermitted
 from qaservice.common.transitions import amend
 from qaservice.projects.models import Membership, Project, Role
+from qaservice.projects.policies import checked
 from qaservice.projects.rules import clash
 from qaservice.projects.selectors import roles_of
 
@@ -49,6 +52,37 @@ def create_project(
         running.payload.update({"required_votes": required_votes, "agreeing_votes": agreeing_votes})
         project.save()
     return project
+
+
+def set_policies(*, project: Project, policies: Mapping[str, object], actor: Actor, reason: str) -> Project:
+    """Change what a project lets pass; return it as it now stands. ``policies``: see ``policies.POLICIES``.
+
+    What was judged before keeps its verdict: a policy speaks about what arrives, or is tried again, from now on.
+    Policies that are already so are left alone, and where all are, nothing is recorded. Raises InvalidInput for a
+    policy that does not exist or that no truthful volume could be built under.
+    """
+    wanted = checked(policies)
+    before = {name: getattr(project, name) for name in wanted}
+    changes = {name: value for name, value in wanted.items() if value != before[name]}
+    if not changes:
+        return project
+    with change(
+        "project.policies-changed",
+        actor=actor,
+        reason=reason,
+        subject=("project", str(project.pk)),
+        project_key=project.key,
+        payload={name: {"before": before[name], "after": value} for name, value in changes.items()},
+    ):
+        return amend(project, expected_revision=project.revision, changes=changes)
+
+
+def set_gate_policy(*, project: Project, policy: Mapping[str, str], actor: Actor, reason: str) -> Project:
+    """Say what the geometry gate's findings mean in a project: code to accept, warn or quarantine.
+
+    The whole policy is replaced; codes that are not named have their default. Raises as ``set_policies`` does.
+    """
+    return set_policies(project=project, policies={"gate_policy": dict(policy)}, actor=actor, reason=reason)
 
 
 def grant(*, project: Project, user: User, role: str, actor: Actor, reason: str) -> Membership:

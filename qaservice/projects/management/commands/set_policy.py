@@ -1,0 +1,62 @@
+"""``manage.py set_policy --project P --gate CODE=WORD ...``: say what a project lets pass at intake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from compliance.recording import OPERATOR
+from qaservice.common.errors import InvalidInput, ServiceError
+from qaservice.projects.models import Project
+from qaservice.projects.policies import POLICIES
+from qaservice.projects.selectors import project_by_key
+from qaservice.projects.services import set_policies
+
+DEFAULT = "default"
+
+
+class Command(BaseCommand):
+    help = "Say what a project lets pass at intake; without a policy, print what holds now."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--project", required=True, help="key of the project")
+        parser.add_argument(
+            "--gate",
+            action="append",
+            metavar="FINDING=WORD",
+            help="a geometry finding is to mean accept, warn, quarantine or default again (repeatable)",
+        )
+        parser.add_argument("--reason", default="set on the command line by the operator of the server")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        try:
+            project = project_by_key(key=options["project"])
+            wanted: dict[str, object] = {}
+            if options["gate"]:
+                wanted["gate_policy"] = _gate_policy(project, options["gate"])
+            if wanted:
+                project = set_policies(project=project, policies=wanted, actor=OPERATOR, reason=options["reason"])
+        except ServiceError as error:
+            raise CommandError(error.message) from error
+        for name in POLICIES:
+            self.stdout.write(f"{project.key} {name}: {_printed(getattr(project, name))}")
+
+
+def _gate_policy(project: Project, pairs: list[str]) -> dict[str, str]:
+    policy = dict(project.gate_policy)
+    for pair in pairs:
+        code, sign, word = pair.partition("=")
+        if not sign:
+            raise InvalidInput(f"write FINDING=WORD, not {pair!r}", code="unusable-policy")
+        if word == DEFAULT:
+            policy.pop(code, None)
+        else:
+            policy[code] = word
+    return policy
+
+
+def _printed(value: object) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{code}={word}" for code, word in sorted(value.items())) or DEFAULT
