@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from compliance.recording import current_change
+from imaging.types import ReportedMeasurement
 from qaservice.labels.models import AnnotationSet, Finding, FindingRevision
-from qaservice.labels.shapes import StoredShape
+from qaservice.labels.shapes import StoredShape, reported_in
 from qaservice.storage.services import store_blobs
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said of a finding beside where it is: ratings, words, the source's own numbers, a prediction's score."""
+
+    characteristics: Mapping[str, int] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    reported: tuple[ReportedMeasurement, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,8 @@ class NewFinding:
     shape: StoredShape
     origin: str
     source_label: str = ""
-    characteristics: Mapping[str, int] = field(default_factory=dict)
+    source_tracking_uid: str = ""
+    said: Said = field(default_factory=Said)
     id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
@@ -37,6 +49,7 @@ def add_findings(*, annotation_set: AnnotationSet, findings: Sequence[NewFinding
             # A UUID as a UID, DICOM PS3.5 annex B.2: unique without asking anybody.
             tracking_uid=f"2.25.{one.id.int}",
             source_label=one.source_label[:200],
+            source_tracking_uid=one.source_tracking_uid[:64],
         )
         for one in findings
     ]
@@ -48,7 +61,7 @@ def add_findings(*, annotation_set: AnnotationSet, findings: Sequence[NewFinding
             present=True,
             category=one.category,
             shape=one.shape,
-            characteristics=one.characteristics,
+            said=one.said,
             origin=one.origin,
         )
         for row, one in zip(rows, findings, strict=True)
@@ -63,7 +76,7 @@ def revision_row(
     present: bool,
     category: str,
     shape: StoredShape,
-    characteristics: Mapping[str, int],
+    said: Said,
     origin: str,
 ) -> FindingRevision:
     """Return an unsaved revision; its mask's blob row must be written before it."""
@@ -79,7 +92,21 @@ def revision_row(
         y_mm=y,
         z_mm=z,
         diameter_mm=shape.diameter_mm,
+        box=shape.box,
         measurement=shape.measurement,
-        characteristics=dict(characteristics),
+        reported=[asdict(one) for one in said.reported],
+        characteristics=dict(said.characteristics),
+        attributes=dict(said.attributes),
+        confidence=said.confidence,
         origin=origin[:300],
+    )
+
+
+def said_in(revision: FindingRevision) -> Said:
+    """Return what a revision says of its finding, for the revision after it."""
+    return Said(
+        characteristics=dict(revision.characteristics),
+        attributes=dict(revision.attributes),
+        reported=reported_in(revision),
+        confidence=revision.confidence,
     )

@@ -15,9 +15,9 @@ from imaging.types import SetKind as ImagingKind
 from qaservice.common.errors import InvalidInput
 from qaservice.labels.consensus import RULE, ConsensusFinding, consensus_of
 from qaservice.labels.models import AnnotationSet, Finding, FindingRevision, SetKind
-from qaservice.labels.recording import NewFinding, add_findings, revision_row
+from qaservice.labels.recording import NewFinding, add_findings, revision_row, said_in
 from qaservice.labels.selectors import annotation_sets_of, current_revision, reference_set
-from qaservice.labels.shapes import StoredShape, finding_of_revision, shape_of_finding, store_shape
+from qaservice.labels.shapes import Shape, StoredShape, finding_of_revision, shape_of_finding, store_shape
 from qaservice.storage.services import BlobItem, store_blobs
 from qaservice.studies.models import Series
 from qaservice.studies.selectors import grid_of, sop_instance_uids_of
@@ -33,9 +33,11 @@ def open_reference(series: Series) -> AnnotationSet:
     known = reference_set(series)
     if known is not None:
         return known
+    grid = grid_of(series)
     agreed = consensus_of(annotation_sets_of(series=series))
     findings = [
-        NewFinding(category=one.category.value, shape=store_shape(one.shape), origin=_origin(one)) for one in agreed
+        NewFinding(category=one.category.value, shape=store_shape(one.shape, grid), origin=_origin(one))
+        for one in agreed
     ]
     row = AnnotationSet(
         project=series.project,
@@ -90,13 +92,13 @@ def correct_reference(
     if before is None:
         if new_shape is None:
             raise InvalidInput("there is no shape to add to the reference standard", code="correction-without-shape")
-        added = NewFinding(category=wanted, shape=store_shape(new_shape), origin=origin)
+        added = NewFinding(category=wanted, shape=store_shape(new_shape, grid_of(series)), origin=origin)
         return None, add_findings(annotation_set=reference, findings=[added])[0]
     if action is Action.ADD and before.category == wanted:
         return before, None
     if action is Action.RECATEGORISE:
         new_shape = None
-    stored = None if new_shape is None else store_shape(new_shape)
+    stored = None if new_shape is None else store_shape(new_shape, grid_of(series))
     if before.category == wanted and (stored is None or _same(before, stored)):
         return before, None
     return before, _revise(before, present=True, category=wanted, shape=stored, origin=origin)
@@ -112,7 +114,7 @@ def _at(reference: AnnotationSet, before_finding: Finding | None, place_mm: Poin
     probes: list[ImagingFinding] = []
     if before_finding is not None:
         latest = current_revision(before_finding)
-        probes.append(finding_of_revision(latest, grid, uids, before_finding.source_label))
+        probes.append(finding_of_revision(latest, grid, uids))
     probes.append(ImagingFinding(finding_id=_PLACE, category=Category.NODULE_LT_3MM, point_mm=place_mm))
     for probe in probes:
         asking = ImagingSet(set_id=_PLACE, reader_label=_PLACE, kind=ImagingKind.READER, read=True, findings=(probe,))
@@ -141,7 +143,7 @@ def _wanted_category(action: Action, present: FindingRevision | None, category: 
 
 def _wanted_shape(
     action: Action, before_finding: Finding | None, shape: Mask | Sphere | None, series: Series
-) -> Mask | Sphere | PointMm | None:
+) -> Shape | None:
     if shape is not None:
         return shape
     if action is not Action.RECATEGORISE:
@@ -150,8 +152,7 @@ def _wanted_shape(
         return None
     # A judged finding that the reference standard lacks enters it as its reader drew it; the origin says so.
     revision = current_revision(before_finding)
-    found = finding_of_revision(revision, grid_of(series), sop_instance_uids_of(series), "")
-    return shape_of_finding(found)
+    return shape_of_finding(finding_of_revision(revision, grid_of(series), sop_instance_uids_of(series)))
 
 
 def _revise(
@@ -166,7 +167,7 @@ def _revise(
         present=present,
         category=category,
         shape=kept,
-        characteristics=before.characteristics,
+        said=said_in(before),
         origin=origin,
     )
     after.save()
@@ -177,7 +178,7 @@ def _kept_shape(revision: FindingRevision) -> StoredShape:
     mask = revision.mask
     blob = None if mask is None else BlobItem(sha256=mask.sha256, size=mask.size, media_type=mask.media_type)
     place = (revision.x_mm, revision.y_mm, revision.z_mm)
-    return StoredShape(revision.shape, blob, place, revision.diameter_mm, dict(revision.measurement))
+    return StoredShape(revision.shape, blob, place, revision.diameter_mm, dict(revision.measurement), revision.box)
 
 
 def _same(before: FindingRevision, shape: StoredShape) -> bool:
@@ -185,6 +186,8 @@ def _same(before: FindingRevision, shape: StoredShape) -> bool:
         return False
     if shape.mask is not None:
         return before.mask_id == shape.mask.sha256
+    if shape.box is not None:
+        return bool(before.box == shape.box)
     place = (before.x_mm, before.y_mm, before.z_mm)
     return place == shape.place_mm and before.diameter_mm == shape.diameter_mm
 

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from imaging.types import Algorithm, Mask
 from imaging.types import AnnotationSet as ImagingSet
 from imaging.types import Finding as ImagingFinding
-from imaging.types import Mask
 from imaging.types import SetKind as ImagingKind
 from qaservice.accounts.models import User
 from qaservice.labels.models import (
@@ -47,7 +47,7 @@ def annotation_sets_of(*, series: Series, kinds: Sequence[str] = (SetKind.READER
     findings: dict[UUID, list[ImagingFinding]] = {row.pk: [] for row in rows}
     for revision in _newest(row.pk for row in rows):
         if revision.present:
-            finding = finding_of_revision(revision, grid, uids, revision.finding.source_label)
+            finding = finding_of_revision(revision, grid, uids)
             findings[revision.finding.annotation_set_id].append(finding)
     return tuple(
         ImagingSet(
@@ -56,9 +56,18 @@ def annotation_sets_of(*, series: Series, kinds: Sequence[str] = (SetKind.READER
             kind=ImagingKind(row.kind),
             read=row.read,
             findings=tuple(findings[row.pk]),
+            algorithm=algorithm_of(row),
+            case_probabilities={name: float(value) for name, value in row.case_probabilities.items()},
         )
         for row in rows
     )
+
+
+def algorithm_of(row: AnnotationSet) -> Algorithm | None:
+    """Return which algorithm made a set, as its source says; None for what a person made."""
+    if row.kind != SetKind.ALGORITHM or not row.algorithm:
+        return None
+    return Algorithm(name=str(row.algorithm.get("name", "")), version=str(row.algorithm.get("version", "")))
 
 
 def current_revision(finding: Finding) -> FindingRevision:

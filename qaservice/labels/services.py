@@ -2,30 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
 from compliance.recording import Actor, change
-from imaging.types import AnnotationImport, Rejection
+from imaging.types import AnnotationImport, Grid, Rejection
 from imaging.types import AnnotationSet as ImagingSet
 from qaservice.accounts.models import User
 from qaservice.common.errors import Conflict, NotPermitted
 from qaservice.common.transitions import amend
 from qaservice.labels.models import AnnotationSet, ReaderIdentity, SetKind
-from qaservice.labels.recording import NewFinding, add_findings
+from qaservice.labels.recording import NewFinding, Said, add_findings
 from qaservice.labels.reference import correct_reference
-from qaservice.labels.shapes import shape_of_finding, store_shape
+from qaservice.labels.shapes import stored_finding
 from qaservice.labels.versions import fix_dataset_version, publish_guideline
 from qaservice.projects.models import Project
 from qaservice.storage.services import BlobItem, store_blobs
 from qaservice.studies.models import Series
+from qaservice.studies.selectors import grid_of
 
 __all__ = [
     "correct_reference",
     "fix_dataset_version",
     "identify_reader",
     "import_annotations",
+    "prepare_import",
     "publish_guideline",
+    "record_import",
 ]
 
 REFUSED_LABEL = "refused source"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedImport:
+    """What one annotation file gave on one series, measured and with its masks on disk, ready to be recorded.
+
+    ``source`` is what the labels came in, ``enclosed`` the files it lists where it is a list of several.
+    """
+
+    series: Series
+    labels: AnnotationImport
+    source: BlobItem
+    enclosed: tuple[BlobItem, ...]
+    findings: Mapping[str, list[NewFinding]]
+
+
+def prepare_import(
+    *, series: Series, annotation_import: AnnotationImport, source: BlobItem, enclosed: tuple[BlobItem, ...] = ()
+) -> PreparedImport:
+    """Measure the findings of a file and write their masks to disk, before the transaction that records them.
+
+    Raises Conflict ``series-refused`` where the series has no volume.
+    """
+    grid = grid_of(series)
+    findings = {
+        one.set_id: _prepare(one, annotation_import.source_format, grid) for one in annotation_import.annotation_sets
+    }
+    return PreparedImport(series, annotation_import, source, enclosed, findings)
 
 
 def import_annotations(
@@ -37,6 +71,12 @@ def import_annotations(
     actor: Actor,
     reason: str,
 ) -> list[AnnotationSet]:
+    """Measure and record what one annotation file gave on one series: ``prepare_import``, then ``record_import``."""
+    prepared = prepare_import(series=series, annotation_import=annotation_import, source=source)
+    return record_import(prepared=prepared, simulated=simulated, actor=actor, reason=reason)
+
+
+def record_import(*, prepared: PreparedImport, simulated: bool, actor: Actor, reason: str) -> list[AnnotationSet]:
     """Write what one annotation file gave on one series, with the bytes it came in, in one change.
 
     A set that was read without findings becomes a row without findings. A file of which nothing could be taken
@@ -44,20 +84,20 @@ def import_annotations(
     Returns the rows; those of an earlier import of the same bytes where there was one.
     Raises NotPermitted for simulated labels in a regulated project.
     """
+    series, annotation_import, source = prepared.series, prepared.labels, prepared.source
     if simulated and series.project.regulated:
         raise NotPermitted("labels of simulated readers are refused in a regulated project", code="simulated-refused")
     known = list(AnnotationSet.objects.filter(series=series, source_id=source.sha256).order_by("reader_label"))
     if known:
         return known
-    # Measuring and writing masks to disk comes first: no file or CPU work inside the transaction.
-    prepared = {one.set_id: _prepare(one, annotation_import.source_format) for one in annotation_import.annotation_sets}
     rows = {
         one.set_id: _set_row(series, one, annotation_import, source, simulated)
         for one in annotation_import.annotation_sets
     }
+    _tell_apart(list(rows.values()))
     row_of_source = {set_id: str(row.pk) for set_id, row in rows.items()}
     for one in annotation_import.annotation_sets:
-        for finding, new in zip(one.findings, prepared[one.set_id], strict=True):
+        for finding, new in zip(one.findings, prepared.findings[one.set_id], strict=True):
             row_of_source[finding.finding_id] = str(new.id)
     shares = _shares(annotation_import)
     with change(
@@ -70,16 +110,16 @@ def import_annotations(
             "source_sha256": source.sha256,
             "source_format": annotation_import.source_format,
             "sets": len(annotation_import.annotation_sets),
-            "findings": sum(len(findings) for findings in prepared.values()),
+            "findings": sum(len(findings) for findings in prepared.findings.values()),
             "rejections": [rejection.code for rejection in annotation_import.rejections],
         },
     ):
-        store_blobs(items=[source])
+        store_blobs(items=[source, *prepared.enclosed])
         for one in annotation_import.annotation_sets:
             row = rows[one.set_id]
             row.rejections = [_rejection(item, row_of_source) for item in shares[one.set_id]]
             row.save()
-            add_findings(annotation_set=row, findings=prepared[one.set_id])
+            add_findings(annotation_set=row, findings=prepared.findings[one.set_id])
         return list(rows.values()) or [_refused(series, annotation_import, source, simulated)]
 
 
@@ -108,14 +148,20 @@ def identify_reader(*, project: Project, reader_label: str, user: User, actor: A
     return identity
 
 
-def _prepare(annotation_set: ImagingSet, source_format: str) -> list[NewFinding]:
+def _prepare(annotation_set: ImagingSet, source_format: str, grid: Grid) -> list[NewFinding]:
     return [
         NewFinding(
             category=finding.category.value,
-            shape=store_shape(shape_of_finding(finding)),
+            shape=stored_finding(finding, grid),
             origin=f"{annotation_set.reader_label} ({source_format})",
             source_label=finding.source_label,
-            characteristics=finding.characteristics,
+            source_tracking_uid=finding.tracking_uid,
+            said=Said(
+                characteristics=finding.characteristics,
+                attributes=finding.attributes,
+                reported=finding.measurements,
+                confidence=finding.confidence,
+            ),
         )
         for finding in annotation_set.findings
     ]
@@ -133,7 +179,18 @@ def _set_row(
         read=one.read,
         source_format=annotation_import.source_format,
         source_id=source.sha256,
+        algorithm=asdict(one.algorithm) if one.algorithm is not None else {},
+        case_probabilities=dict(one.case_probabilities),
     )
+
+
+def _tell_apart(rows: list[AnnotationSet]) -> None:
+    """Number the readers of one file who go by one name: a set is known by its series, its source and its reader."""
+    seen: dict[str, int] = {}
+    for row in rows:
+        seen[row.reader_label] = seen.get(row.reader_label, 0) + 1
+        if seen[row.reader_label] > 1:
+            row.reader_label = f"{row.reader_label[:190]} ({seen[row.reader_label]})"
 
 
 def _shares(annotation_import: AnnotationImport) -> dict[str, list[Rejection]]:

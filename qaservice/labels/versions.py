@@ -13,12 +13,13 @@ from compliance.recording import SYSTEM, Actor, change
 from qaservice.common import clock
 from qaservice.labels.models import AnnotationSet, DatasetVersion, FindingRevision, Guideline
 from qaservice.labels.selectors import current_guideline, latest_version, newest_revisions
+from qaservice.labels.shapes import round_trip_of
 from qaservice.projects.models import Project
 from qaservice.storage.services import store_blob
 from qaservice.studies.selectors import accepted_series
 
 MANIFEST_TYPE = "application/json"
-MANIFEST_FORMAT = "label-qa dataset manifest, version 1"
+MANIFEST_FORMAT = "label-qa dataset manifest, version 2"
 
 FIRST_GUIDELINE_TITLE = "Labelling as received"
 FIRST_GUIDELINE_TEXT = (
@@ -140,13 +141,17 @@ def _set_entry(row: AnnotationSet, revisions: list[FindingRevision]) -> dict[str
         "simulated": row.simulated,
         "source_format": row.source_format,
         "source_sha256": row.source_id,
+        "algorithm": row.algorithm,
+        "case_probabilities": {name: repr(float(value)) for name, value in row.case_probabilities.items()},
         "findings": [_finding_entry(one) for one in revisions],
     }
 
 
 def _finding_entry(revision: FindingRevision) -> dict[str, object]:
+    round_trip = round_trip_of(revision.measurement)
     return {
         "tracking_uid": revision.finding.tracking_uid,
+        "source_tracking_uid": revision.finding.source_tracking_uid,
         "revision": revision.number,
         "revision_id": str(revision.pk),
         "present": revision.present,
@@ -156,4 +161,10 @@ def _finding_entry(revision: FindingRevision) -> dict[str, object]:
         # Strings in their shortest exact form: a manifest is hashed, and numbers are written differently by others.
         "place_mm": [repr(revision.x_mm), repr(revision.y_mm), repr(revision.z_mm)],
         "diameter_mm": None if revision.diameter_mm is None else repr(revision.diameter_mm),
+        "box_mm": None if revision.box is None else [[repr(float(part)) for part in one] for one in revision.box],
+        "confidence": None if revision.confidence is None else repr(revision.confidence),
+        "round_trip_mm": None if round_trip is None else repr(round_trip.mm),
+        "characteristics": revision.characteristics,
+        "attributes": revision.attributes,
+        "reported": [{**one, "value": repr(float(one["value"]))} for one in revision.reported],
     }
