@@ -31,3 +31,7 @@ class NotApplicable(ImagingError):
 
 class BundleError(ImagingError):
     """A model bundle is incomplete, altered, or does not match its pinned digest."""
+
+
+class WriteMismatch(ImagingError):
+    """What was written does not read back as what was to be written; nothing of it is released."""
