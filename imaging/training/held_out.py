@@ -33,7 +33,7 @@ FOLDS = ("lungfcp", "4dlung", "acrin-chest", "lungdx-a0002")
 """Real backgrounds. Each is judged by a network that was trained without it."""
 
 INSERTED_MM = (4.5, 5.5, 6.5, 8.0, 10.0, 13.0, 17.0, 22.0, 27.0)
-"""Diameters put into a background by the other renderer; those below max(4 mm, twice the slice step) are not counted."""
+"""Diameters put in by the other renderer; those below max(4 mm, twice the slice step) are not counted."""
 
 INSERTED_REPEATS = 4
 FALSE_POSITIVES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
