@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from imaging.readers import segmentation
 from imaging.readers.formats import LabelFormat
 from imaging.readers.sniff import Kind
 
-LABEL_FORMATS: Mapping[Kind, LabelFormat] = {}
+LABEL_FORMATS: Mapping[Kind, LabelFormat] = {
+    "dicom-seg": segmentation.FORMAT,
+}

@@ -1,4 +1,4 @@
-"""DICOM SEG onto the CT series that it describes: BINARY and LABELMAP.
+"""DICOM SEG onto the CT series that it describes: BINARY, FRACTIONAL and LABELMAP.
 
 Frames are not slices: empty ones are usually left out, and each is placed by its own position or source image
 (DICOM PS3.3 C.8.20, C.7.6.16).
@@ -7,49 +7,87 @@ Frames are not slices: empty ones are usually left out, and each is placed by it
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID
 
 from imaging.errors import ImagingError, UnreadableFile
 from imaging.geometry.series import PlacedSeries
-from imaging.masks.build import mask_from_voxels
-from imaging.masks.measure import measure
-from imaging.readers.dataset import numbers_of, open_dataset, text_of, whole_of
-from imaging.readers.frame_placement import LabelPlane, Placement, place_planes
+from imaging.readers.dataset import open_dataset, text_of, whole_of
+from imaging.readers.formats import ImageReferences, LabelFormat, ReadContext
+from imaging.readers.frame_placement import place_planes
 from imaging.readers.limits import CT_READ_LIMITS, ReadLimits
-from imaging.types import AnnotationImport, AnnotationSet, Category, Finding, Mask, Rejection, SetKind
+from imaging.readers.pseudonyms import person_of, reader_pseudonym
+from imaging.readers.segmentation_frames import Frames, Style, first_item, frame_sources, planes_of, read_frames
+from imaging.readers.segmentation_segments import Segment, category_of, segments_of
+from imaging.readers.vocabulary import LUNG_CT_VOCABULARY
+from imaging.types import Algorithm, AnnotationImport, AnnotationSet, Finding, Rejection, SetKind
 
-__all__ = ["SOURCE_FORMAT", "read_segmentation"]
+__all__ = [
+    "FORMAT",
+    "SOURCE_FORMAT",
+    "PlacedSegment",
+    "SegmentationReading",
+    "read_segmentation",
+    "read_segments",
+]
 
 SOURCE_FORMAT = "dicom-seg"
 
 _SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
-_NODULE_LIKE = re.compile(r"nodul|lesion|\bmass|neoplasm|tumou?r|metasta|carcinoma", re.IGNORECASE)
-_LEAST_NODULE_MM = 3.0
+_CT_CLASSES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.2",  # CT Image
+        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image
+        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image
+    }
+)
+_HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedSegment:
+    """One segment with its finding. ``slices`` are the indices of the slices that it has frames on."""
+
+    segment: Segment
+    finding: Finding
+    slices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentationReading:
+    """What one SEG gives on one series. No ``segments`` and a rejection where its geometry does not fit."""
+
+    sop_instance_uid: str
+    creator: str
+    segments: tuple[PlacedSegment, ...]
+    rejections: tuple[Rejection, ...]
+    frame_slices: tuple[int, ...] = field(default=())
 
 
 def read_segmentation(data: bytes, image: PlacedSeries, limits: ReadLimits = CT_READ_LIMITS) -> AnnotationImport:
-    """Return the nodule segments of a DICOM SEG on a CT series, one finding a segment, in one annotation set.
+    """Return what ``FORMAT.read`` returns with the vocabulary for lung CT and fractions' edges drawn at one half."""
+    return _read(data, image, ReadContext("", LUNG_CT_VOCABULARY, limits, _HALF))
 
-    The set is an algorithm's if every segment says that it was drawn automatically, else a reader's; no name of a
-    person is taken over. Segments whose longest axis is below 3 mm are of category ``nodule < 3 mm``. A label whose
-    geometry does not fit is refused as a whole: the result then has no set, and rejections say why in millimetres
-    (codes of ``place_planes``, ``another-frame-of-reference``, ``unsupported-segmentation``). Single segments are
-    rejected as ``not-a-nodule`` or ``empty-segment``.
+
+def read_segments(data: bytes, image: PlacedSeries, context: ReadContext) -> SegmentationReading:
+    """Return the segments of a DICOM SEG on a CT series, in stored order, each with its finding.
+
+    Segments that are no nodules are of category ``other structure``; nodules whose longest axis is below 3 mm of
+    ``nodule < 3 mm``. A label whose geometry does not fit is refused as a whole, in millimetres (codes of
+    ``place_planes``, ``another-frame-of-reference``, ``another-modality``, ``tiled-segmentation``,
+    ``unsupported-segmentation``). Parts that are rejected: ``empty-segment``, ``undescribed-segment``,
+    ``frame-without-segment``. ``frame_slices`` is the slice of each frame.
     Raises UnreadableFile if the bytes are no readable SEG (codes of ``open_dataset``, ``not-a-segmentation``,
     ``malformed``, ``bad-value``, ``pixel-claim-too-large``, ``pixels-not-decoded``).
     """
-    dataset = open_dataset(data, limits, with_pixels=True).dataset
-    if text_of(dataset, "SOPClassUID") not in _SEGMENTATION_CLASSES:
-        raise UnreadableFile("not-a-segmentation", "The file is DICOM, but not a Segmentation object.")
+    dataset = _opened(data, context.limits, with_pixels=True)
     try:
-        return _read(dataset, image, limits)
+        return _segments(dataset, image, context)
     except ImagingError:
         raise
     # Required sequences that are missing or of the wrong kind surface as whatever the parser raises on access.
@@ -59,150 +97,178 @@ def read_segmentation(data: bytes, image: PlacedSeries, limits: ReadLimits = CT_
         ) from error
 
 
-def _read(dataset: Dataset, image: PlacedSeries, limits: ReadLimits) -> AnnotationImport:
-    def refused(*rejections: Rejection) -> AnnotationImport:
-        return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), rejections)
+def _read(data: bytes, image: PlacedSeries, context: ReadContext) -> AnnotationImport:
+    """One annotation set for the readers' segments, and one for each algorithm that drew segments on its own."""
+    reading = read_segments(data, image, context)
+    by_source: dict[tuple[bool, Algorithm | None], list[Finding]] = {}
+    for placed in reading.segments:
+        automatic = placed.segment.automatic
+        source = (automatic, placed.segment.algorithm if automatic else None)
+        by_source.setdefault(source, []).append(placed.finding)
+    base = _set_id(reading.sop_instance_uid)
+    reader = reader_pseudonym(reading.creator) if reading.creator else "segmentation by a reader"
+    sets = tuple(
+        AnnotationSet(
+            set_id=base if ordinal == 1 else f"{base}-{ordinal}",
+            reader_label="segmentation by an algorithm" if automatic else reader,
+            kind=SetKind.ALGORITHM if automatic else SetKind.READER,
+            read=True,
+            findings=tuple(findings),
+            algorithm=algorithm,
+        )
+        for ordinal, ((automatic, algorithm), findings) in enumerate(by_source.items(), start=1)
+    )
+    return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, sets, reading.rejections)
 
-    uid = text_of(dataset, "SOPInstanceUID")
-    style = text_of(dataset, "SegmentationType")
-    if style not in {"BINARY", "LABELMAP"}:
-        message = "Only BINARY and LABELMAP segmentations are read; this one is of another type (FRACTIONAL, say)."
-        return refused(Rejection("unsupported-segmentation", message, (uid,)))
-    frame = text_of(dataset, "FrameOfReferenceUID")
-    if frame and image.grid.frame_of_reference_uid and frame != image.grid.frame_of_reference_uid:
-        message = "The label lies in another frame of reference than the image."
-        return refused(Rejection("another-frame-of-reference", message, (frame, image.grid.frame_of_reference_uid)))
-    size = (whole_of(dataset, "Rows") or 0, whole_of(dataset, "Columns") or 0)
-    planes = list(_planes(dataset))
+
+def _references(data: bytes, context: ReadContext) -> ImageReferences:
+    dataset = _opened(data, context.limits, with_pixels=False)
+    try:
+        series: list[str] = []
+        instances: list[Dataset] = []
+        for item in dataset.get("ReferencedSeriesSequence") or ():
+            series.append(text_of(item, "SeriesInstanceUID"))
+            instances.extend(item.get("ReferencedInstanceSequence") or ())
+        for frame in _frame_groups(dataset):
+            instances.extend(frame_sources(frame))
+        return ImageReferences(
+            study_instance_uids=_named([text_of(dataset, "StudyInstanceUID")]),
+            series_instance_uids=_named(series),
+            sop_instance_uids=_named(text_of(item, "ReferencedSOPInstanceUID") for item in instances),
+            frame_of_reference_uids=_named([text_of(dataset, "FrameOfReferenceUID")]),
+        )
+    except ImagingError:
+        raise
+    # See read_segments.
+    except Exception as error:
+        raise UnreadableFile("malformed", f"The references are damaged ({type(error).__name__}).") from error
+
+
+def _opened(data: bytes, limits: ReadLimits, *, with_pixels: bool) -> Dataset:
+    dataset = open_dataset(data, limits, with_pixels=with_pixels).dataset
+    if text_of(dataset, "SOPClassUID") not in _SEGMENTATION_CLASSES:
+        raise UnreadableFile("not-a-segmentation", "The file is DICOM, but not a Segmentation object.")
+    return dataset
+
+
+def _segments(dataset: Dataset, image: PlacedSeries, context: ReadContext) -> SegmentationReading:
+    uid, creator = text_of(dataset, "SOPInstanceUID"), person_of(dataset, "ContentCreatorName")
+
+    def refused(*rejections: Rejection) -> SegmentationReading:
+        return SegmentationReading(uid, creator, (), rejections)
+
+    unfit = _unfit(dataset, image)
+    if unfit is not None:
+        return refused(unfit)
+    planes = list(planes_of(dataset))
     if not planes:
         return refused(Rejection("no-plane-position", "The label does not say where its planes lie.", (uid,)))
+    size = (whole_of(dataset, "Rows") or 0, whole_of(dataset, "Columns") or 0)
     placement = place_planes(planes, size, image)
     if placement.refusals:
         return refused(*placement.refusals, *placement.remarks)
-    frames = _frames(dataset, (len(planes), *size), limits)
-    return _import(dataset, frames, placement, image)
-
-
-def _import(
-    dataset: Dataset, frames: NDArray[np.generic], placement: Placement, image: PlacedSeries
-) -> AnnotationImport:
-    labelmap = text_of(dataset, "SegmentationType") == "LABELMAP"
-    set_id = "seg-" + hashlib.sha256(text_of(dataset, "SOPInstanceUID").encode()).hexdigest()[:12]
-    frames_of = _frames_by_segment(dataset, len(frames))
-    rejections = list(placement.remarks)
-    findings: list[Finding] = []
-    kinds: set[str] = set()
-    for segment in dataset.SegmentSequence:
-        number = whole_of(segment, "SegmentNumber") or 0
-        if labelmap and number == 0:
-            continue  # the background of a label map is described as a segment (PS3.3 C.8.20.2)
-        label = text_of(segment, "SegmentLabel")
-        if not _NODULE_LIKE.search(_property(segment)):
-            message = f"Segment {number} is not described as a nodule or a lesion."
-            rejections.append(Rejection("not-a-nodule", message, (f"segment {number}",)))
+    frames = read_frames(dataset, cast(Style, text_of(dataset, "SegmentationType")), planes, placement, context.limits)
+    segments = segments_of(dataset)
+    rejections = [*placement.remarks, *_unread_frames(dataset, frames, segments)]
+    probability = text_of(dataset, "SegmentationFractionalType") == "PROBABILITY"
+    placed: list[PlacedSegment] = []
+    for segment in segments:
+        if frames.style == "LABELMAP" and (segment.background or segment.number == 0):
             continue
-        indices = range(len(frames)) if labelmap else frames_of[number]
-        regions = [(frames[i] == number if labelmap else frames[i] != 0, placement.origins[i]) for i in indices]
-        mask = _assemble(regions, image)
-        if not mask.count:
-            rejections.append(Rejection("empty-segment", f"Segment {number} is empty.", (f"segment {number}",)))
+        region = frames.region(segment.number, image, threshold=context.fraction_threshold)
+        if not region.mask.count:
+            message = f"Segment {segment.number} is empty."
+            rejections.append(Rejection("empty-segment", message, (f"segment {segment.number}", segment.label)))
             continue
-        kinds.add(text_of(segment, "SegmentAlgorithmType"))
-        findings.append(_finding(f"{set_id}/segment-{number:03d}", label, mask, image))
-    if not findings:
-        return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), tuple(rejections))
-    automatic = kinds == {"AUTOMATIC"}
-    one = AnnotationSet(
-        set_id=set_id,
-        reader_label="segmentation by an algorithm" if automatic else "segmentation by a reader",
-        kind=SetKind.ALGORITHM if automatic else SetKind.READER,
-        read=True,
-        findings=tuple(findings),
-    )
-    return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (one,), tuple(rejections))
-
-
-def _finding(finding_id: str, label: str, mask: Mask, image: PlacedSeries) -> Finding:
-    filled = np.flatnonzero(mask.voxels.any(axis=(1, 2))) + mask.origin[0]
-    small = measure(mask).long_axis_mm < _LEAST_NODULE_MM
-    return Finding(
-        finding_id,
-        Category.NODULE_LT_3MM if small else Category.NODULE_GE_3MM,
-        mask=mask,
-        source_label=label,
-        sop_instance_uids=tuple(image.sop_instance_uids[int(index)] for index in filled),
-    )
-
-
-def _assemble(regions: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]], image: PlacedSeries) -> Mask:
-    first = min((origin[0] for _, origin in regions), default=0)
-    last = max((origin[0] for _, origin in regions), default=-1)
-    voxels = np.zeros((last - first + 1, *image.grid.shape[1:]), dtype=np.bool_)
-    for region, (index, top, left) in regions:
-        voxels[index - first, top : top + region.shape[0], left : left + region.shape[1]] |= region
-    return mask_from_voxels(grid=image.grid, voxels=voxels, origin=(first, 0, 0))
-
-
-def _planes(dataset: Dataset) -> Iterator[LabelPlane]:
-    shared = _first(dataset, "SharedFunctionalGroupsSequence")
-    for frame in dataset.get("PerFrameFunctionalGroupsSequence") or ():
-        position = numbers_of(_group(frame, shared, "PlanePositionSequence"), "ImagePositionPatient", 3)
-        spacing = numbers_of(_group(frame, shared, "PixelMeasuresSequence"), "PixelSpacing", 2)
-        sources = tuple(
-            text_of(source, "ReferencedSOPInstanceUID")
-            for derivation in frame.get("DerivationImageSequence") or ()
-            for source in derivation.get("SourceImageSequence") or ()
+        filled = np.flatnonzero(region.mask.voxels.any(axis=(1, 2))) + region.mask.origin[0]
+        finding = Finding(
+            f"{_set_id(uid)}/segment-{segment.number:03d}",
+            category_of(context.vocabulary, segment.names, region.mask),
+            mask=region.mask,
+            source_label=segment.label,
+            sop_instance_uids=tuple(image.sop_instance_uids[int(index)] for index in filled),
+            tracking_uid=segment.tracking_uid,
+            # What a person drew has no score of its own, whatever fractions it is stored in.
+            confidence=region.mean_fraction if probability and segment.automatic else None,
+            attributes=segment.attributes,
+            round_trip=region.round_trip,
         )
-        yield LabelPlane(
-            position_mm=None if position is None else (position[0], position[1], position[2]),
-            orientation=numbers_of(_group(frame, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6),
-            pixel_spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
-            source_uids=sources,
-        )
+        placed.append(PlacedSegment(segment, finding, region.slices))
+    slices = tuple(origin[0] for origin in placement.origins)
+    return SegmentationReading(uid, creator, tuple(placed), tuple(rejections), slices)
 
 
-def _frames_by_segment(dataset: Dataset, count: int) -> dict[int, list[int]]:
-    shared = _first(dataset, "SharedFunctionalGroupsSequence")
-    found: dict[int, list[int]] = defaultdict(list)
-    for index, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence[:count]):
-        number = whole_of(_group(frame, shared, "SegmentIdentificationSequence"), "ReferencedSegmentNumber")
-        if number is not None:
-            found[number].append(index)
-    return found
+def _unfit(dataset: Dataset, image: PlacedSeries) -> Rejection | None:
+    """Why this segmentation cannot describe a CT series, whatever its planes."""
+    uid, style = text_of(dataset, "SOPInstanceUID"), text_of(dataset, "SegmentationType")
+    organisation = text_of(dataset, "DimensionOrganizationType")
+    slide = any("PlanePositionSlideSequence" in frame for frame in _frame_groups(dataset))
+    if slide or organisation.startswith("TILED") or "TotalPixelMatrixRows" in dataset:
+        message = "The segmentation is cut into the tiles of a slide image (microscopy); it describes no CT."
+        return Rejection("tiled-segmentation", message, (uid,))
+    kinds = _source_classes(dataset)
+    if kinds and not kinds & _CT_CLASSES:
+        names = ", ".join(sorted(UID(kind).name for kind in kinds))
+        message = f"The segmentation was drawn on images of another kind than CT ({names})."
+        return Rejection("another-modality", message, (uid, *sorted(kinds)))
+    fractional = text_of(dataset, "SegmentationFractionalType")
+    if style not in {"BINARY", "LABELMAP", "FRACTIONAL"}:
+        message = "Only BINARY, FRACTIONAL and LABELMAP segmentations are read; this one is of none of these types."
+        return Rejection("unsupported-segmentation", message, (uid,))
+    if style == "FRACTIONAL" and fractional not in {"PROBABILITY", "OCCUPANCY"}:
+        message = "The segmentation is fractional but says neither PROBABILITY nor OCCUPANCY of its fractions."
+        return Rejection("unsupported-segmentation", message, (uid,))
+    frame = text_of(dataset, "FrameOfReferenceUID")
+    if frame and image.grid.frame_of_reference_uid and frame != image.grid.frame_of_reference_uid:
+        message = "The label lies in another frame of reference than the image."
+        return Rejection("another-frame-of-reference", message, (frame, image.grid.frame_of_reference_uid))
+    return None
 
 
-def _frames(dataset: Dataset, shape: tuple[int, int, int], limits: ReadLimits) -> NDArray[np.generic]:
-    # A packed bit becomes a byte when it is read, so the claim is counted in voxels and not in stored bytes.
-    claimed = max(shape[0], whole_of(dataset, "NumberOfFrames") or 1) * shape[1] * shape[2]
-    if claimed > limits.pixel_bytes:
-        raise UnreadableFile(
-            "pixel-claim-too-large", f"The label claims {claimed} voxels; at most {limits.pixel_bytes} are read."
-        )
-    try:
-        values: NDArray[np.generic] = pixel_array(dataset, raw=True)
-    # Decoders raise whatever their libraries do on damaged or unsupported streams.
-    except Exception as error:
-        raise UnreadableFile(
-            "pixels-not-decoded", f"The label's voxels cannot be decoded ({type(error).__name__})."
-        ) from error
-    if values.ndim == 2:
-        values = values[None]
-    if values.shape != shape:
-        raise UnreadableFile(
-            "malformed", f"The label has {values.shape[0]} frames of voxels but describes {shape[0]} planes."
-        )
-    return values
+def _unread_frames(dataset: Dataset, frames: Frames, segments: Sequence[Segment]) -> list[Rejection]:
+    rejections = []
+    if frames.unassigned:
+        message = f"{len(frames.unassigned)} of {len(frames.values)} frames do not say whose segment they show."
+        numbers = tuple(f"frame {index + 1}" for index in frames.unassigned)
+        rejections.append(Rejection("frame-without-segment", message, numbers))
+    background = {0, whole_of(dataset, "PixelPaddingValue")} if frames.style == "LABELMAP" else set()
+    described = {segment.number for segment in segments}
+    unknown = sorted(set(frames.of_segment) - described - background)
+    if unknown:
+        message = f"The voxels hold {len(unknown)} segments that the file does not describe."
+        numbers = tuple(f"segment {number}" for number in unknown)
+        rejections.append(Rejection("undescribed-segment", message, numbers))
+    return rejections
 
 
-def _property(segment: Dataset) -> str:
-    kind = text_of(_first(segment, "SegmentedPropertyTypeCodeSequence"), "CodeMeaning")
-    return f"{kind} {text_of(segment, 'SegmentLabel')}"
+def _source_classes(dataset: Dataset) -> frozenset[str]:
+    sources = [
+        item
+        for series in dataset.get("ReferencedSeriesSequence") or ()
+        for item in series.get("ReferencedInstanceSequence") or ()
+    ]
+    sources.extend(item for frame in _frame_groups(dataset) for item in frame_sources(frame))
+    return _named(text_of(item, "ReferencedSOPClassUID") for item in sources)
 
 
-def _group(frame: Dataset, shared: Dataset, keyword: str) -> Dataset:
-    return _first(frame, keyword) if frame.get(keyword) else _first(shared, keyword)
+def _frame_groups(dataset: Dataset) -> list[Dataset]:
+    shared = first_item(dataset, "SharedFunctionalGroupsSequence")
+    return [shared, *(dataset.get("PerFrameFunctionalGroupsSequence") or ())]
 
 
-def _first(dataset: Dataset, keyword: str) -> Dataset:
-    items = dataset.get(keyword)
-    return items[0] if items else Dataset()
+def _named(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset(text for text in texts if text)
+
+
+def _set_id(uid: str) -> str:
+    return "seg-" + hashlib.sha256(uid.encode()).hexdigest()[:12]
+
+
+FORMAT = LabelFormat(
+    source_format=SOURCE_FORMAT,
+    title="DICOM SEG (segmentation)",
+    many_series=False,
+    references=_references,
+    read=_read,
+)
+"""DICOM segmentations; ``read`` and ``references`` refuse as ``read_segments`` does."""

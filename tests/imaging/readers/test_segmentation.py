@@ -118,10 +118,15 @@ def test_a_tiny_segment_is_a_nodule_below_three_millimetres() -> None:
     assert one.findings[0].category is Category.NODULE_LT_3MM
 
 
-def test_an_organ_is_not_taken_for_a_nodule() -> None:
+def test_an_organ_is_kept_as_a_structure_and_not_taken_for_a_nodule() -> None:
     dataset = a_segmentation(region(), kind=codes.SCT.Liver)
     dataset.SegmentSequence[0].SegmentLabel = "Liver"
-    assert codes_of(dataset) == ["not-a-nodule"]
+    found = read_segmentation(written(dataset), image())
+    assert found.rejections == ()
+    (finding,) = found.annotation_sets[0].findings
+    assert finding.category is Category.STRUCTURE
+    assert finding.mask is not None
+    assert np.array_equal(full_voxels(finding.mask), region())
 
 
 def moved(*, x: float = 0.0, z: float = 0.0) -> Dataset:
@@ -186,11 +191,6 @@ def test_planes_without_a_position_are_placed_by_the_image_that_they_name() -> N
     for frame in dataset.PerFrameFunctionalGroupsSequence:
         del frame.DerivationImageSequence
     assert codes_of(dataset) == ["no-plane-position"]
-
-
-def test_a_fractional_segmentation_is_named_as_not_supported() -> None:
-    dataset = a_segmentation(region(), style=hd.seg.SegmentationTypeValues.FRACTIONAL)
-    assert codes_of(dataset) == ["unsupported-segmentation"]
 
 
 def test_what_is_no_segmentation_or_is_damaged_is_unreadable() -> None:
