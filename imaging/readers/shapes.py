@@ -1,0 +1,131 @@
+"""Boxes, spheres and points from a source's coordinates to patient space, with what the way there and back costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imaging.geometry.affine import to_index, to_patient
+from imaging.types import Box, Grid, PointMm, RoundTrip, Sphere
+
+NOTHING_MOVED = RoundTrip(0.0, 0.0)
+"""Of a shape that is held in the very coordinates that its source gave."""
+
+EDGE_TOLERANCE = 1e-6
+"""Voxels by which an outer edge may pass the image's own: the rounding of a decimal text."""
+
+
+def pixel_box(
+    grid: Grid, *, slice_index: int, left: float, top: float, right: float, bottom: float
+) -> tuple[Box, RoundTrip]:
+    """Return a box on one slice, as thick as the slice step, and what holding it in millimetres costs.
+
+    Edges are in pixels of the stored image, 0-based, pixel *centres* at whole numbers: the image reaches from -0.5 to
+    its number of columns (rows) less 0.5. left < right, top < bottom.
+    """
+    first, second = (slice_index - 0.5, top, left), (slice_index + 0.5, bottom, right)
+    box = Box(to_patient(grid, first), to_patient(grid, second))
+    return box, _cost(grid, (first, second), (box.corner_mm, box.opposite_corner_mm))
+
+
+def patient_box(grid: Grid, *, corner_mm: PointMm, opposite_corner_mm: PointMm) -> tuple[Box, RoundTrip]:
+    """Return the box that a source gives along the patient's axes, along the grid's axes instead.
+
+    Where the grid's axes are the patient's, nothing moves. Where they lean, the held box is the one along the grid's
+    axes that encloses the given one; the cost is how far its corners lie from the given corners.
+    """
+    given = np.array([corner_mm, opposite_corner_mm], dtype=np.float64)
+    corners = np.array(
+        [[given[i, 0], given[j, 1], given[k, 2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=np.float64
+    )
+    indices = np.array([to_index(grid, (float(x), float(y), float(z))) for x, y, z in corners])
+    low, high = indices.min(axis=0), indices.max(axis=0)
+    held_low, held_high = to_patient(grid, _triple(low)), to_patient(grid, _triple(high))
+    box = Box(held_low, held_high)
+    held = np.array(
+        [
+            to_patient(grid, ((low, high)[i][0], (low, high)[j][1], (low, high)[k][2]))
+            for i in (0, 1)
+            for j in (0, 1)
+            for k in (0, 1)
+        ]
+    )
+    # Each held corner against the given corner nearest to it: the order of corners follows the grid's directions.
+    gaps = np.linalg.norm(held[:, None, :] - corners[None, :, :], axis=-1).min(axis=1)
+    worst = float(gaps.max())
+    return box, RoundTrip(worst / min(grid.spacing_mm), worst)
+
+
+def box_reach_mm(grid: Grid, box: Box) -> float:
+    """Return how far a box reaches beyond the image's outermost voxels, millimetres; 0 if it lies inside."""
+    corners = np.array([to_index(grid, box.corner_mm), to_index(grid, box.opposite_corner_mm)])
+    return _beyond_mm(grid, corners.min(axis=0), corners.max(axis=0))
+
+
+def point_reach_mm(grid: Grid, point: PointMm) -> float:
+    """Return how far a place lies beyond the image's outermost voxels, millimetres; 0 if it lies inside."""
+    index = np.array(to_index(grid, point))
+    return _beyond_mm(grid, index, index)
+
+
+def sphere_outside(grid: Grid, sphere: Sphere) -> float:
+    """Return how far a sphere's centre lies beyond the image, millimetres; its rim may pass the edge."""
+    return point_reach_mm(grid, sphere.centre_mm)
+
+
+def outside_message(grid: Grid, what: str, point: PointMm, reach_mm: float) -> str:
+    """Say where something lies outside the image, and whether turning x and y over (RAS for LPS) would bring it in."""
+    x, y, z = point
+    message = f"{what} at ({x:.1f}, {y:.1f}, {z:.1f}) mm lies {reach_mm:.1f} mm outside the image, which spans "
+    message += f"{span_text(grid)} mm."
+    if point_reach_mm(grid, (-x, -y, z)) == 0.0:
+        message += " With the signs of x and y turned over (RAS instead of LPS) it would lie inside."
+    return message
+
+
+def span_text(grid: Grid) -> str:
+    """Return between which coordinates (LPS, millimetres) the image's voxel centres lie, in words."""
+    last = [size - 1 for size in grid.shape]
+    corners = np.array(
+        [to_patient(grid, (i * last[0], j * last[1], k * last[2])) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+    )
+    return ", ".join(
+        f"{axis} {low:.1f} to {high:.1f}"
+        for axis, low, high in zip("xyz", corners.min(axis=0), corners.max(axis=0), strict=True)
+    )
+
+
+def in_plane_longest_mm(grid: Grid, box: Box) -> float:
+    """Return the longer of a box's two sides in the slice, millimetres."""
+    first, second = to_index(grid, box.corner_mm), to_index(grid, box.opposite_corner_mm)
+    return max(abs(second[axis] - first[axis]) * grid.spacing_mm[axis] for axis in (1, 2))
+
+
+def slices_of_box(grid: Grid, box: Box) -> range:
+    """Return the slices whose centres a box holds; the nearest one where it holds none."""
+    ends = sorted((to_index(grid, box.corner_mm)[0], to_index(grid, box.opposite_corner_mm)[0]))
+    first = max(0, int(np.ceil(ends[0] - EDGE_TOLERANCE)))
+    last = min(grid.shape[0] - 1, int(np.floor(ends[1] + EDGE_TOLERANCE)))
+    if first <= last:
+        return range(first, last + 1)
+    nearest = min(max(round((ends[0] + ends[1]) / 2), 0), grid.shape[0] - 1)
+    return range(nearest, nearest + 1)
+
+
+def _beyond_mm(grid: Grid, low: NDArray[np.float64], high: NDArray[np.float64]) -> float:
+    edge = np.array(grid.shape, dtype=np.float64) - 0.5
+    beyond = np.maximum(np.maximum(-0.5 - low, high - edge), 0.0)
+    beyond[beyond < EDGE_TOLERANCE] = 0.0
+    return float((beyond * np.array(grid.spacing_mm)).max())
+
+
+def _cost(grid: Grid, given: Sequence[Sequence[float]], held: Sequence[PointMm]) -> RoundTrip:
+    back = np.array([to_index(grid, point) for point in held])
+    moved = np.abs(back - np.array(given))
+    return RoundTrip(float(moved.max()), float((moved * np.array(grid.spacing_mm)).max()))
+
+
+def _triple(values: NDArray[np.float64]) -> PointMm:
+    return (float(values[0]), float(values[1]), float(values[2]))
