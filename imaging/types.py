@@ -240,10 +240,14 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A place where the model sees a nodule. ``probability`` is calibrated; ``mask`` its outline there, if any."""
+    """A place where the model sees a nodule. ``mask`` is its outline there, if any.
+
+    ``probability`` is calibrated, unless the prediction states no validated sizes: then it is the confidence that an
+    algorithm gave itself. ``diameter_mm`` is None where an imported candidate is a bare point.
+    """
 
     centre_mm: PointMm
-    diameter_mm: float
+    diameter_mm: float | None
     probability: float
     mask: Mask | None = None
 
@@ -265,8 +269,9 @@ class Prediction:
     """One model's opinion on one volume, with what is needed to repeat it.
 
     ``validated_diameters_mm`` is the size range in which the model's silence means something; outside it checks
-    abstain. ``sensitivity_by_diameter`` maps a lower bound in mm to sensitivity at the operating point, from the model
-    card.
+    abstain. None where nobody states one (predictions made elsewhere): what it reports then counts as one more
+    reader's mark, and its silence as nothing. ``sensitivity_by_diameter`` maps a lower bound in mm to sensitivity at
+    the operating point, from the model card; empty where none is stated.
     """
 
     model: ModelIdentity
@@ -275,7 +280,7 @@ class Prediction:
     threshold: float
     candidates: tuple[Candidate, ...]
     outlines: tuple[OutlineOpinion, ...]
-    validated_diameters_mm: tuple[float, float]
+    validated_diameters_mm: tuple[float, float] | None
     sensitivity_by_diameter: tuple[tuple[float, float], ...]
     seconds: float
 

@@ -9,22 +9,26 @@ from imaging.agreement.surface import surface_distances
 from imaging.checks.base import CheckParameters
 from imaging.checks.context import (
     Mark,
-    build_issue,
     candidates_of,
     consensus_outline,
-    described,
     is_nodule,
     marks_of,
     read_sets,
+    speaker,
+    structures_passed_over,
 )
+from imaging.checks.issues import IssueBuilder
 from imaging.checks.places import candidate_is_finding, equivalent_diameter_mm, mask_fits
 from imaging.checks.probability import beyond_tolerance, pool
-from imaging.checks.words import CLOSING, counted
+from imaging.checks.words import counted
 from imaging.errors import NotApplicable
 from imaging.masks.matching import match_lesions
 from imaging.masks.measure import centroid
 from imaging.masks.place import mask_holds
 from imaging.types import Action, Case, Finding, LabelIssue, Mask, PointMm, Prediction, Proposal, Rejection
+
+_ONE_READER = 0.5
+"""What the outline of one other reader weighs, 1 - 1 / (1 + 1)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,11 +56,13 @@ class Boundary:
     centroids, whichever is larger; its score the probability that it exceeds the tolerance, given careful readers'
     spread. The references' scores are pooled as weighted log-odds: the model weighs as much as it is sure of its own
     outline, the others 1 - 1 / (1 + their number); so readers who support a label speak against a model that does not.
-    Masses and, for the model, sizes it is not validated for are passed over.
+    An imported algorithm that states no validated sizes weighs no more than one other reader. Masses and, for the
+    model, sizes it is not validated for are passed over, and so are boxes: a box is filled to its corners by no
+    nodule, so its faces are not compared with an outline, nor its volume.
     """
 
     name: str = "boundary"
-    version: str = "1"
+    version: str = "2"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable when there is no outline, or no model and no second reader."""
@@ -79,15 +85,18 @@ class Boundary:
         return tuple(issues)
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
-        """Return the outlines that are masses."""
+        """Return the outlines that are masses, the boxes, and what is no nodule."""
         found = []
         for item in read_sets(case=case):
             for finding in item.findings:
+                if finding.box is not None and is_nodule(finding=finding):
+                    message = "a box is no outline; its edge was not judged"
+                    found.append(Rejection("box-without-outline", message, (finding.finding_id,)))
                 mask = _outline(finding)
                 if mask is not None and equivalent_diameter_mm(mask=mask) > parameters.mass_limit_mm:
                     message = f"larger than {parameters.mass_limit_mm:g} mm is a mass; its outline was not judged"
                     found.append(Rejection("mass", message, (finding.finding_id,)))
-        return tuple(found)
+        return (*found, *structures_passed_over(case=case))
 
     def _issue(
         self, mark: Mark, others: tuple[Mark, ...], case: Case, parameters: CheckParameters
@@ -107,7 +116,9 @@ class Boundary:
             outline, certainty = model
             deviations["model"] = measure_deviation(label=mask, reference=outline, parameters=parameters)
             opinions.append((deviations["model"].score, certainty))
-            proposals.append(Proposal(action=Action.REPLACE_OUTLINE, origin="model outline", mask=outline))
+            own = case.prediction is None or case.prediction.validated_diameters_mm is not None
+            origin = "model outline" if own else "imported algorithm's outline"
+            proposals.append(Proposal(action=Action.REPLACE_OUTLINE, origin=origin, mask=outline))
         consensus = consensus_outline(marks=others)
         if consensus is not None:
             outline, voters = consensus
@@ -121,17 +132,15 @@ class Boundary:
         if score < parameters.report_from:
             return None
         centre = centroid(mask)
-        return build_issue(
-            check=self.name,
-            version=self.version,
-            case=case,
-            parameters=parameters,
+        builder = IssueBuilder(check=self, case=case, parameters=parameters)
+        model_name = "the model" if case.prediction is None else speaker(prediction=case.prediction)
+        return builder.issue(
             set_id=mark.set_id,
             finding_id=mark.finding.finding_id,
             place_mm=centre,
             diameter_mm=diameter,
             score=score,
-            reason=_reason(deviations, voters, centre, case, parameters),
+            reason=_reason(deviations, voters, builder.where(centre), model_name),
             implicated=(mark.set_id, *(other.set_id for other in others)),
             evidence={
                 "compared_with": {name: _as_evidence(deviation) for name, deviation in deviations.items()},
@@ -183,8 +192,8 @@ def _model_outline(
     prediction = case.prediction
     if prediction is None:
         return None
-    lower, upper = prediction.validated_diameters_mm
-    if not lower <= diameter_mm <= upper:
+    validated = prediction.validated_diameters_mm
+    if validated is not None and not validated[0] <= diameter_mm <= validated[1]:
         return None
     asked = _asked_for(mask, diameter_mm, prediction, case, parameters)
     if asked is not None:
@@ -194,12 +203,15 @@ def _model_outline(
         for candidate in candidates_of(case=case)
         if candidate.probability >= prediction.threshold
         and candidate.mask is not None
-        and candidate_is_finding(candidate=candidate, finding=finding, margin_mm=parameters.match_margin_mm)
+        and candidate_is_finding(
+            candidate=candidate, finding=finding, grid=case.volume.grid, margin_mm=parameters.match_margin_mm
+        )
     ]
     if not found:
         return None
     best = max(found, key=lambda candidate: candidate.probability)
-    return (best.mask, best.probability) if best.mask is not None else None
+    certainty = best.probability if validated is not None else min(best.probability, _ONE_READER)
+    return (best.mask, certainty) if best.mask is not None else None
 
 
 def _asked_for(
@@ -232,12 +244,9 @@ def _as_evidence(deviation: Deviation) -> dict[str, object]:
     }
 
 
-def _reason(
-    deviations: dict[str, Deviation], voters: int, centre: PointMm, case: Case, parameters: CheckParameters
-) -> str:
-    where = described(case=case, place_mm=centre, parameters=parameters)
+def _reason(deviations: dict[str, Deviation], voters: int, where: str, model_name: str) -> str:
     others = counted(number=voters, noun="other reader")
-    names = {"model": "the model's outline", "others": f"the outline of {others}"}
+    names = {"model": f"{model_name}'s outline", "others": f"the outline of {others}"}
     parts = [f"{_said(deviation)} {names[name]}" for name, deviation in deviations.items()]
     worst = max(deviations.values(), key=lambda deviation: deviation.score)
     meaning = {
@@ -247,7 +256,7 @@ def _reason(
         "shape": "Its shape differs on several sides; one of the other outlines may be right.",
         "within": "",
     }[worst.kind]
-    return f"This outline ({where}) {', and '.join(parts)}. {meaning} {CLOSING}"
+    return f"This outline ({where}) {', and '.join(parts)}. {meaning}"
 
 
 def _said(deviation: Deviation) -> str:

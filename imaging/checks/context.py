@@ -1,15 +1,13 @@
-"""What several checks need to know about a case: who read it, who marked what, and how an issue is put together."""
+"""What several checks need to know about a case: who read it, who marked what, and what the model sees."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imaging.agreement.fusion import majority
 from imaging.checks.base import CheckParameters
-from imaging.checks.places import finding_diameter_mm, lies_inside, mask_fits
-from imaging.checks.probability import SCORE_BASIS
-from imaging.checks.words import CLOSING, blind_reason, place_in_words
+from imaging.checks.places import finding_diameter_mm, mask_fits, on_image
+from imaging.checks.words import counted
 from imaging.errors import NotApplicable
 from imaging.types import (
     Action,
@@ -18,15 +16,14 @@ from imaging.types import (
     Case,
     Category,
     Finding,
-    LabelIssue,
     Lesion,
     Mask,
     PointMm,
     Prediction,
     Proposal,
+    Rejection,
     SetKind,
     Sphere,
-    Volume,
 )
 
 
@@ -42,19 +39,64 @@ def read_sets(*, case: Case) -> tuple[AnnotationSet, ...]:
     """Return the sets under audit: those of readers and algorithms that read the case, in order of their id.
 
     Findings that do not lie on the image (another grid, outside it, nowhere) are left out: no check but the geometry
-    check can compare them, and that one looks at the case itself.
+    check can compare them, and that one looks at the case itself. So are other structures, which are no nodules; and
+    a set that holds nothing else is left out as a whole: who outlined organs was not looking for nodules, and finding
+    none there says nothing (``structures_passed_over`` tells of both).
 
     Reference sets are derived from readers' sets and have no vote beside them; only where a case has nothing else are
-    they audited themselves. Raises NotApplicable where nobody read the case.
+    they audited themselves. Raises NotApplicable where nobody read the case, or nobody for nodules.
     """
     read = sorted((item for item in case.annotation_sets if item.read), key=lambda item: item.set_id)
     if not read:
         raise NotApplicable("nobody-read", "no reader has read this case, so there is no label to check")
-    sources = [item for item in read if item.kind is not SetKind.REFERENCE]
+    asked = [item for item in read if not _structures_only(item)]
+    if not asked:
+        raise NotApplicable("structures-only", "every label on this case is of another structure than a nodule")
+    sources = [item for item in asked if item.kind is not SetKind.REFERENCE]
     return tuple(
-        replace(item, findings=tuple(finding for finding in item.findings if _lies_on_image(finding, case.volume)))
-        for item in sources or read
+        replace(
+            item,
+            findings=tuple(
+                finding
+                for finding in item.findings
+                if finding.category is not Category.STRUCTURE and on_image(finding=finding, volume=case.volume)
+            ),
+        )
+        for item in sources or asked
     )
+
+
+def structures_passed_over(*, case: Case) -> tuple[Rejection, ...]:
+    """Return what a nodule check leaves out: other structures, and sets that hold nothing else."""
+    read = [item for item in case.annotation_sets if item.read]
+    structures = [finding for item in read for finding in item.findings if finding.category is Category.STRUCTURE]
+    if not structures:
+        return ()
+    number = len(structures)
+    what = counted(number=number, noun="label")
+    found = [
+        Rejection(
+            "other-structure",
+            f"{what} of other structures {'was' if number == 1 else 'were'} not judged as {'a nodule' if number == 1 else 'nodules'}",
+            tuple(finding.finding_id for finding in structures),
+        )
+    ]
+    silent = [item.set_id for item in read if _structures_only(item)]
+    if silent:
+        sets = counted(number=len(silent), noun="label set")
+        found.append(
+            Rejection(
+                "structures-only",
+                f"{sets} with nothing but other structures {'was' if len(silent) == 1 else 'were'} not taken as having "
+                "looked for nodules",
+                tuple(silent),
+            )
+        )
+    return tuple(found)
+
+
+def _structures_only(item: AnnotationSet) -> bool:
+    return bool(item.findings) and all(finding.category is Category.STRUCTURE for finding in item.findings)
 
 
 def prediction_of(*, case: Case) -> Prediction:
@@ -62,6 +104,16 @@ def prediction_of(*, case: Case) -> Prediction:
     if case.prediction is None:
         raise NotApplicable("no-prediction", "no model has looked at this case")
     return case.prediction
+
+
+def model_weight(*, prediction: Prediction, parameters: CheckParameters) -> float:
+    """Return how many readers' opinion a model's report is worth: one where nobody states what it was validated for."""
+    return 1.0 if prediction.validated_diameters_mm is None else parameters.model_weight_in_readers
+
+
+def speaker(*, prediction: Prediction) -> str:
+    """Return how a reason calls whoever made the prediction."""
+    return "the imported algorithm" if prediction.validated_diameters_mm is None else "the model"
 
 
 def candidates_of(*, case: Case) -> tuple[Candidate, ...]:
@@ -120,87 +172,3 @@ def addition_from_others(*, marks: tuple[Mark, ...], place_mm: PointMm, paramete
     diameter = known[len(known) // 2] if known else parameters.nodule_limit_mm
     sketch = Sphere(centre_mm=place_mm, diameter_mm=diameter)
     return Proposal(action=Action.ADD, origin="sketch at the other readers' marks", sphere=sketch, category=category)
-
-
-def described(*, case: Case, place_mm: PointMm, parameters: CheckParameters) -> str:
-    """Return a place in words for a reason; "outside the image" where it lies there."""
-    words = place_in_words(
-        volume=case.volume,
-        place_mm=place_mm,
-        body_threshold_hu=parameters.body_threshold_hu,
-        midline_margin_mm=parameters.midline_margin_mm,
-    )
-    return words or "outside the image"
-
-
-def build_issue(
-    *,
-    check: str,
-    version: str,
-    case: Case,
-    parameters: CheckParameters,
-    set_id: str,
-    finding_id: str | None,
-    place_mm: PointMm,
-    diameter_mm: float | None,
-    score: float,
-    reason: str,
-    implicated: tuple[str, ...],
-    evidence: Mapping[str, object],
-    proposals: tuple[Proposal, ...],
-) -> LabelIssue:
-    """Return the issue with its blind reason and the note on what its score rests on."""
-    radius = max((diameter_mm or 0.0) / 2, parameters.match_margin_mm)
-    return LabelIssue(
-        check=check,
-        check_version=version,
-        annotation_set_id=set_id,
-        finding_id=finding_id,
-        place_mm=place_mm,
-        radius_mm=radius,
-        score=score,
-        blind_reason=blind_reason(
-            case=case,
-            place_mm=place_mm,
-            body_threshold_hu=parameters.body_threshold_hu,
-            midline_margin_mm=parameters.midline_margin_mm,
-        ),
-        reason=reason,
-        implicated_set_ids=implicated,
-        evidence={**evidence, "score_basis": SCORE_BASIS},
-        proposals=proposals,
-    )
-
-
-def merged(*, issues: Sequence[LabelIssue]) -> tuple[LabelIssue, ...]:
-    """Return one check's issues with at most one for each finding, or for each place of a set where none is marked.
-
-    The surest leads and gives score, place and radius: the label is wrong at least as probably as its surest reason
-    says. The others' reasons, proposals and evidence (under ``further``) are kept with it.
-    """
-    groups: dict[tuple[object, ...], list[LabelIssue]] = {}
-    for issue in issues:
-        place = issue.place_mm if issue.finding_id is None else None
-        groups.setdefault((issue.annotation_set_id, issue.finding_id, place), []).append(issue)
-    return tuple(_joined(sorted(group, key=lambda issue: -issue.score)) for group in groups.values())
-
-
-def _joined(group: list[LabelIssue]) -> LabelIssue:
-    lead, *rest = group
-    if not rest:
-        return lead
-    reasons = [issue.reason.removesuffix(CLOSING).strip() for issue in group]
-    return replace(
-        lead,
-        reason=" ".join([*dict.fromkeys(reasons), CLOSING]),
-        implicated_set_ids=tuple(dict.fromkeys(name for issue in group for name in issue.implicated_set_ids)),
-        evidence={**lead.evidence, "further": [dict(issue.evidence) for issue in rest]},
-        proposals=tuple(proposal for issue in group for proposal in issue.proposals),
-    )
-
-
-def _lies_on_image(finding: Finding, volume: Volume) -> bool:
-    if finding.mask is not None:
-        return mask_fits(mask=finding.mask, volume=volume)
-    place = finding.sphere.centre_mm if finding.sphere is not None else finding.point_mm
-    return place is not None and lies_inside(grid=volume.grid, place_mm=place)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from imaging.checks.base import CheckParameters
-from imaging.checks.context import build_issue, candidates_of, described, is_nodule, merged, read_sets
+from imaging.checks.context import candidates_of, is_nodule, read_sets, structures_passed_over
 from imaging.checks.displacement import BetterFit, find_better_fit
-from imaging.checks.places import finding_diameter_mm, lies_inside, mask_fits
+from imaging.checks.issues import IssueBuilder, merged
+from imaging.checks.places import finding_diameter_mm, lies_inside, on_image
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance
-from imaging.checks.words import CLOSING, millimetres
+from imaging.checks.words import millimetres
 from imaging.errors import NotApplicable
 from imaging.geometry.affine import to_index, to_patient
 from imaging.geometry.regions import lung_region
@@ -49,30 +50,31 @@ class GeometryMismatch:
     *outside-lungs*: a nodule label farther from the lungs than a lung nodule can lie; score: the probability that its
     distance exceeds the tolerance. *displaced*: all outlines of a set fit the other readers' and the model's far better
     moved by whole slices or mirrored; score: the share of the possible improvement in overlap that this brings.
-    A label without a place cannot be compared with anything and is left to the importer's own report.
+    Other structures must lie on the image too; only nodules are looked for in the lungs and at other outlines. A label
+    without a place cannot be compared with anything and is left to the importer's own report.
     """
 
     name: str = "geometry_mismatch"
-    version: str = "1"
+    version: str = "2"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable when there is neither a label nor a refusal to look at."""
         read = tuple(item for item in case.annotation_sets if item.read)
         if not any(item.findings for item in read) and not case.import_rejections:
             raise NotApplicable("no-labels", "there is no label whose geometry could be checked")
-        issues = list(self._refused(case, parameters))
+        builder = IssueBuilder(check=self, case=case, parameters=parameters)
+        issues = list(_refused(builder))
         for item in sorted(read, key=lambda entry: entry.set_id):
             for finding in item.findings:
-                issues.extend(self._off_image(item, finding, case, parameters))
-                issues.extend(self._unknown_slices(item, finding, case, parameters))
-        if read:
-            sets = read_sets(case=case)
-            issues.extend(self._outside_lungs(case, sets, parameters))
-            issues.extend(self._displaced(case, sets, parameters))
+                issues.extend(_off_image(item, finding, builder))
+                issues.extend(_unknown_slices(item, finding, builder))
+        sets = _nodule_sets(case)
+        issues.extend(_outside_lungs(sets, builder))
+        issues.extend(_displaced(sets, builder))
         return merged(issues=[issue for issue in issues if issue.score >= parameters.report_from])
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
-        """Return refusals that name no label of this case, and whether labels could not be compared with the lungs."""
+        """Return refusals that name no label of this case, and what was not compared with the lungs or other outlines."""
         found = [
             Rejection("refusal-without-label", f"a label set was refused for its geometry: {rejection.message}")
             for owner, rejections in _refusals(case).items()
@@ -83,209 +85,169 @@ class GeometryMismatch:
         if labelled and _lung_distance_mm(case, parameters) is None:
             message = "no lungs were found on the image; labels were not compared with them"
             found.append(Rejection("lungs-not-found", message))
-        return tuple(found)
+        return (*found, *structures_passed_over(case=case))
 
-    def _refused(self, case: Case, parameters: CheckParameters) -> Iterator[LabelIssue]:
-        shape = case.volume.grid.shape
-        middle = to_patient(case.volume.grid, ((shape[0] - 1) / 2, (shape[1] - 1) / 2, (shape[2] - 1) / 2))
-        sets = {item.set_id: item for item in case.annotation_sets if item.read}
-        for owner, rejections in _refusals(case).items():
-            if owner is None:
-                continue
-            set_id, finding_id = owner
-            here = [finding for finding in sets[set_id].findings if finding.finding_id == finding_id]
-            yield build_issue(
-                check=self.name,
-                version=self.version,
-                case=case,
-                parameters=parameters,
-                set_id=set_id,
-                finding_id=finding_id,
-                place_mm=_place_of(here[0]) or middle if here else middle,
-                diameter_mm=finding_diameter_mm(finding=here[0]) if here else None,
-                score=BROKEN_RULE,
-                reason=(
-                    f"The import of this label had an objection: "
-                    f"{' '.join(f'{rejection.message.rstrip(chr(46))}.' for rejection in rejections)} It may belong to "
-                    f"another series, or its file may state the wrong place; a corrected file may be right. {CLOSING}"
-                ),
-                implicated=(set_id,),
-                evidence={
-                    "kind": "import",
-                    "codes": [rejection.code for rejection in rejections],
-                    "subjects": sorted({subject for rejection in rejections for subject in rejection.subjects}),
-                },
-                proposals=(),
-            )
 
-    def _off_image(
-        self, item: AnnotationSet, finding: Finding, case: Case, parameters: CheckParameters
-    ) -> Iterator[LabelIssue]:
-        if finding.mask is None and finding.sphere is None and finding.point_mm is None:
-            return
-        if finding.mask is not None and finding.mask.count == 0:
-            return
-        on_image = lies_inside(grid=case.volume.grid, place_mm=centre_of(finding))
-        if on_image and (finding.mask is None or mask_fits(mask=finding.mask, volume=case.volume)):
-            return
-        what = "was drawn on another grid than this image's" if on_image else "lies outside the image"
-        yield self._issue(
-            item,
-            finding,
-            case,
-            parameters,
+def _nodule_sets(case: Case) -> tuple[AnnotationSet, ...]:
+    try:
+        return read_sets(case=case)
+    except NotApplicable:
+        return ()
+
+
+def _refused(builder: IssueBuilder) -> Iterator[LabelIssue]:
+    case = builder.case
+    shape = case.volume.grid.shape
+    middle = to_patient(case.volume.grid, ((shape[0] - 1) / 2, (shape[1] - 1) / 2, (shape[2] - 1) / 2))
+    sets = {item.set_id: item for item in case.annotation_sets if item.read}
+    for owner, rejections in _refusals(case).items():
+        if owner is None:
+            continue
+        set_id, finding_id = owner
+        here = [finding for finding in sets[set_id].findings if finding.finding_id == finding_id]
+        yield builder.issue(
+            set_id=set_id,
+            finding_id=finding_id,
+            place_mm=_place_of(here[0]) or middle if here else middle,
+            diameter_mm=finding_diameter_mm(finding=here[0]) if here else None,
             score=BROKEN_RULE,
             reason=(
-                f"This label {what}. It cannot show what was meant; it may belong to another series, or its positions "
-                f"may be shifted. {CLOSING}"
+                "The import of this label had an objection: "
+                f"{' '.join(f'{rejection.message.rstrip(chr(46))}.' for rejection in rejections)} It may belong to "
+                f"another series, or its file may state the wrong place; a corrected file may be right."
             ),
-            evidence={"kind": "outside-image", "centre_on_image": on_image},
-            proposals=(),
-        )
-
-    def _unknown_slices(
-        self, item: AnnotationSet, finding: Finding, case: Case, parameters: CheckParameters
-    ) -> Iterator[LabelIssue]:
-        known = set(case.volume.sop_instance_uids)
-        unknown = sorted(set(finding.sop_instance_uids) - known)
-        if not unknown or not (finding.mask or finding.sphere or finding.point_mm):
-            return
-        yield self._issue(
-            item,
-            finding,
-            case,
-            parameters,
-            score=BROKEN_RULE,
-            reason=(
-                f"This label names {len(unknown)} of {len(finding.sop_instance_uids)} slices that this series does not "
-                f"have. It may belong to another series of the patient. {CLOSING}"
-            ),
-            evidence={"kind": "unknown-slice", "unknown_sop_instance_uids": unknown},
-            proposals=(),
-        )
-
-    def _outside_lungs(
-        self, case: Case, sets: tuple[AnnotationSet, ...], parameters: CheckParameters
-    ) -> Iterator[LabelIssue]:
-        nodules = [(item, finding) for item in sets for finding in item.findings if is_nodule(finding=finding)]
-        distances = _lung_distance_mm(case, parameters) if nodules else None
-        if distances is None:
-            return
-        field, steps = distances
-        for item, finding in nodules:
-            index = np.rint(np.array(to_index(case.volume.grid, centre_of(finding))) / steps).astype(int)
-            index = np.clip(index, 0, np.array(field.shape) - 1)
-            # The nearest edge of the label counts, so that a large lesion on the chest wall stays a lung lesion.
-            distance = float(field[tuple(index)]) - radius_of(finding)
-            if distance <= parameters.lung_distance_mm:
-                continue
-            where = described(case=case, place_mm=centre_of(finding), parameters=parameters)
-            yield self._issue(
-                item,
-                finding,
-                case,
-                parameters,
-                score=beyond_tolerance(
-                    deviation=distance, tolerance=parameters.lung_distance_mm, spread=max(_COARSE_STEPS_MM)
-                ),
-                reason=(
-                    f"This label ({where}) lies {millimetres(value=distance)} from the nearest lung on this image. A "
-                    f"lung nodule is not expected there; the label may have been shifted, or belong to another series. "
-                    f"{CLOSING}"
-                ),
-                evidence={"kind": "outside-lungs", "distance_to_lung_mm": distance},
-                proposals=(),
-            )
-
-    def _displaced(
-        self, case: Case, sets: tuple[AnnotationSet, ...], parameters: CheckParameters
-    ) -> Iterator[LabelIssue]:
-        seen: list[Mask] = []
-        if case.prediction is not None:
-            threshold = case.prediction.threshold
-            every = [candidate for candidate in candidates_of(case=case) if candidate.probability >= threshold]
-            seen = [candidate.mask for candidate in every if candidate.mask is not None]
-        for item in sets:
-            outlined = [finding for finding in item.findings if is_nodule(finding=finding)]
-            pairs = [(finding, finding.mask) for finding in outlined if finding.mask is not None]
-            others = [
-                finding.mask
-                for other in sets
-                if other.set_id != item.set_id
-                for finding in other.findings
-                if finding.mask is not None and is_nodule(finding=finding)
-            ]
-            fit = find_better_fit(
-                outlines=[mask for _, mask in pairs], references=[*others, *seen], parameters=parameters
-            )
-            if fit is not None:
-                for (finding, _), moved, overlap in zip(pairs, fit.moved, fit.overlaps, strict=True):
-                    yield self._displaced_issue(item, finding, moved, overlap, fit, case, parameters)
-
-    def _displaced_issue(
-        self,
-        item: AnnotationSet,
-        finding: Finding,
-        moved: Mask | None,
-        overlap: float,
-        fit: BetterFit,
-        case: Case,
-        parameters: CheckParameters,
-    ) -> LabelIssue:
-        where = described(case=case, place_mm=centre_of(finding), parameters=parameters)
-        proposals: tuple[Proposal, ...] = ()
-        words = fit.displacement.words()
-        if moved is not None and overlap >= parameters.shift_overlap:
-            proposals = (Proposal(action=Action.REPLACE_OUTLINE, origin=f"its own outline {words}", mask=moved),)
-        return self._issue(
-            item,
-            finding,
-            case,
-            parameters,
-            score=(fit.displaced_overlap - fit.present_overlap) / (1 - fit.present_overlap),
-            reason=(
-                f"This outline ({where}) hardly meets what the model or the other readers outlined; {words}, the "
-                f"outlines of this label set would meet it ({round(100 * fit.displaced_overlap)} % overlap instead of "
-                f"{round(100 * fit.present_overlap)} %). The label may have been displaced on its way. {CLOSING}"
-            ),
+            implicated=(set_id,),
             evidence={
-                "kind": "displaced",
-                "suggested_shift_slices": fit.displacement.slices,
-                "suggested_mirroring": fit.displacement.mirrored,
-                "present_overlap": fit.present_overlap,
-                "displaced_overlap": fit.displaced_overlap,
-                "outlines_of_the_set": len(fit.moved),
+                "kind": "import",
+                "codes": [rejection.code for rejection in rejections],
+                "subjects": sorted({subject for rejection in rejections for subject in rejection.subjects}),
             },
-            proposals=proposals,
         )
 
-    def _issue(
-        self,
-        item: AnnotationSet,
-        finding: Finding,
-        case: Case,
-        parameters: CheckParameters,
-        *,
-        score: float,
-        reason: str,
-        evidence: dict[str, object],
-        proposals: tuple[Proposal, ...],
-    ) -> LabelIssue:
-        return build_issue(
-            check=self.name,
-            version=self.version,
-            case=case,
-            parameters=parameters,
+
+def _off_image(item: AnnotationSet, finding: Finding, builder: IssueBuilder) -> Iterator[LabelIssue]:
+    volume = builder.case.volume
+    place = _place_of(finding)
+    if place is None or on_image(finding=finding, volume=volume):
+        return
+    centre_inside = lies_inside(grid=volume.grid, place_mm=place)
+    what = "lies outside the image"
+    if centre_inside:
+        boxed = finding.box is not None
+        what = "reaches beyond the image" if boxed else "was drawn on another grid than this image's"
+    yield builder.about(
+        set_id=item.set_id,
+        finding=finding,
+        score=BROKEN_RULE,
+        reason=(
+            f"This label {what}. It cannot show what was meant; it may belong to another series, or its positions "
+            f"may be shifted."
+        ),
+        evidence={"kind": "outside-image", "centre_on_image": centre_inside},
+    )
+
+
+def _unknown_slices(item: AnnotationSet, finding: Finding, builder: IssueBuilder) -> Iterator[LabelIssue]:
+    known = set(builder.case.volume.sop_instance_uids)
+    unknown = sorted(set(finding.sop_instance_uids) - known)
+    if not unknown or _place_of(finding) is None:
+        return
+    yield builder.about(
+        set_id=item.set_id,
+        finding=finding,
+        score=BROKEN_RULE,
+        reason=(
+            f"This label names {len(unknown)} of {len(finding.sop_instance_uids)} slices that this series does not "
+            f"have. It may belong to another series of the patient."
+        ),
+        evidence={"kind": "unknown-slice", "unknown_sop_instance_uids": unknown},
+    )
+
+
+def _outside_lungs(sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> Iterator[LabelIssue]:
+    case, parameters = builder.case, builder.parameters
+    nodules = [(item, finding) for item in sets for finding in item.findings if is_nodule(finding=finding)]
+    distances = _lung_distance_mm(case, parameters) if nodules else None
+    if distances is None:
+        return
+    field, steps = distances
+    for item, finding in nodules:
+        index = np.rint(np.array(to_index(case.volume.grid, centre_of(finding))) / steps).astype(int)
+        index = np.clip(index, 0, np.array(field.shape) - 1)
+        # The nearest edge of the label counts, so that a large lesion on the chest wall stays a lung lesion.
+        distance = float(field[tuple(index)]) - radius_of(finding)
+        if distance <= parameters.lung_distance_mm:
+            continue
+        where = builder.where(centre_of(finding))
+        yield builder.about(
             set_id=item.set_id,
-            finding_id=finding.finding_id,
-            place_mm=centre_of(finding),
-            diameter_mm=finding_diameter_mm(finding=finding),
-            score=score,
-            reason=reason,
-            implicated=(item.set_id,),
-            evidence=evidence,
-            proposals=proposals,
+            finding=finding,
+            score=beyond_tolerance(
+                deviation=distance, tolerance=parameters.lung_distance_mm, spread=max(_COARSE_STEPS_MM)
+            ),
+            reason=(
+                f"This label ({where}) lies {millimetres(value=distance)} from the nearest lung on this image. A "
+                f"lung nodule is not expected there; the label may have been shifted, or belong to another series."
+            ),
+            evidence={"kind": "outside-lungs", "distance_to_lung_mm": distance},
         )
+
+
+def _displaced(sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> Iterator[LabelIssue]:
+    case, parameters = builder.case, builder.parameters
+    seen: list[Mask] = []
+    if case.prediction is not None:
+        threshold = case.prediction.threshold
+        every = [candidate for candidate in candidates_of(case=case) if candidate.probability >= threshold]
+        seen = [candidate.mask for candidate in every if candidate.mask is not None]
+    for item in sets:
+        outlined = [finding for finding in item.findings if is_nodule(finding=finding)]
+        pairs = [(finding, finding.mask) for finding in outlined if finding.mask is not None]
+        others = [
+            finding.mask
+            for other in sets
+            if other.set_id != item.set_id
+            for finding in other.findings
+            if finding.mask is not None and is_nodule(finding=finding)
+        ]
+        fit = find_better_fit(outlines=[mask for _, mask in pairs], references=[*others, *seen], parameters=parameters)
+        if fit is not None:
+            for (finding, _), moved, overlap in zip(pairs, fit.moved, fit.overlaps, strict=True):
+                yield _displaced_issue(item, finding, moved, overlap, fit, builder)
+
+
+def _displaced_issue(
+    item: AnnotationSet,
+    finding: Finding,
+    moved: Mask | None,
+    overlap: float,
+    fit: BetterFit,
+    builder: IssueBuilder,
+) -> LabelIssue:
+    where = builder.where(centre_of(finding))
+    proposals: tuple[Proposal, ...] = ()
+    words = fit.displacement.words()
+    if moved is not None and overlap >= builder.parameters.shift_overlap:
+        proposals = (Proposal(action=Action.REPLACE_OUTLINE, origin=f"its own outline {words}", mask=moved),)
+    return builder.about(
+        set_id=item.set_id,
+        finding=finding,
+        score=(fit.displaced_overlap - fit.present_overlap) / (1 - fit.present_overlap),
+        reason=(
+            f"This outline ({where}) hardly meets what the model or the other readers outlined; {words}, the "
+            f"outlines of this label set would meet it ({round(100 * fit.displaced_overlap)} % overlap instead of "
+            f"{round(100 * fit.present_overlap)} %). The label may have been displaced on its way."
+        ),
+        evidence={
+            "kind": "displaced",
+            "suggested_shift_slices": fit.displacement.slices,
+            "suggested_mirroring": fit.displacement.mirrored,
+            "present_overlap": fit.present_overlap,
+            "displaced_overlap": fit.displaced_overlap,
+            "outlines_of_the_set": len(fit.moved),
+        },
+        proposals=proposals,
+    )
 
 
 def _refusals(case: Case) -> dict[tuple[str, str | None] | None, list[Rejection]]:

@@ -11,13 +11,14 @@ from scipy import ndimage
 
 from imaging.agreement.overlap import crop
 from imaging.checks.base import CheckParameters
-from imaging.checks.context import build_issue, described, read_sets
+from imaging.checks.context import read_sets, structures_passed_over
+from imaging.checks.issues import IssueBuilder
 from imaging.checks.places import equivalent_diameter_mm
 from imaging.checks.probability import BROKEN_RULE
-from imaging.checks.words import CLOSING, counted
+from imaging.checks.words import counted
 from imaging.errors import NotApplicable
 from imaging.masks.measure import centroid
-from imaging.types import Action, Case, LabelIssue, Mask, Proposal, Rejection
+from imaging.types import Action, Case, Finding, LabelIssue, Mask, Proposal, Rejection
 
 # Contours above and below a gap that do not meet in the plane may be two things under one name.
 _APART = 0.5
@@ -37,64 +38,51 @@ class IncompleteContour:
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable where no label has an outline."""
-        issues = []
-        outlines = 0
-        for item in read_sets(case=case):
-            for finding in item.findings:
-                mask = finding.mask
-                if mask is None:
-                    continue
-                outlines += 1
-                gaps = _gaps(mask)
-                if not gaps:
-                    continue
-                filled, meets = _interpolated(mask, gaps)
-                missing = sum(upper - lower - 1 for lower, upper in gaps)
-                centre = centroid(mask)
-                where = described(case=case, place_mm=centre, parameters=parameters)
-                explanation = (
-                    "The lesion seems to go on through the gap, and the right outline may include it."
-                    if meets
-                    else "The parts do not meet, so they may be two lesions under one name, or a gap to fill."
-                )
-                issues.append(
-                    build_issue(
-                        check=self.name,
-                        version=self.version,
-                        case=case,
-                        parameters=parameters,
-                        set_id=item.set_id,
-                        finding_id=finding.finding_id,
-                        place_mm=centre,
-                        diameter_mm=equivalent_diameter_mm(mask=filled),
-                        score=BROKEN_RULE if meets else _APART,
-                        reason=(
-                            f"This outline ({where}) leaves out {counted(number=missing, noun='slice')} between "
-                            f"outlined ones. {explanation} {CLOSING}"
-                        ),
-                        implicated=(item.set_id,),
-                        evidence={
-                            "empty_slices": [
-                                mask.origin[0] + number for lower, upper in gaps for number in range(lower + 1, upper)
-                            ],
-                            "contours_meet": meets,
-                        },
-                        proposals=(
-                            Proposal(
-                                action=Action.REPLACE_OUTLINE,
-                                origin="interpolated between its own contours",
-                                mask=filled,
-                            ),
-                        ),
-                    )
-                )
-        if not outlines:
+        outlined = [(item, finding) for item in read_sets(case=case) for finding in item.findings if finding.mask]
+        if not outlined:
             raise NotApplicable("no-outline", "no label on this case has an outline on its image")
-        return tuple(issues)
+        issues = (self._issue(item.set_id, finding, case, parameters) for item, finding in outlined)
+        return tuple(issue for issue in issues if issue is not None)
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
-        """Return nothing: every outline is looked at."""
-        return ()
+        """Return the outlines of other structures, which may have gaps by intent (a planning volume, a port)."""
+        return structures_passed_over(case=case)
+
+    def _issue(self, set_id: str, finding: Finding, case: Case, parameters: CheckParameters) -> LabelIssue | None:
+        mask = finding.mask
+        gaps = _gaps(mask) if mask is not None else []
+        if mask is None or not gaps:
+            return None
+        builder = IssueBuilder(check=self, case=case, parameters=parameters)
+        filled, meets = _interpolated(mask, gaps)
+        missing = sum(upper - lower - 1 for lower, upper in gaps)
+        centre = centroid(mask)
+        explanation = (
+            "The lesion seems to go on through the gap, and the right outline may include it."
+            if meets
+            else "The parts do not meet, so they may be two lesions under one name, or a gap to fill."
+        )
+        return builder.issue(
+            set_id=set_id,
+            finding_id=finding.finding_id,
+            place_mm=centre,
+            diameter_mm=equivalent_diameter_mm(mask=filled),
+            score=BROKEN_RULE if meets else _APART,
+            reason=(
+                f"This outline ({builder.where(centre)}) leaves out {counted(number=missing, noun='slice')} between "
+                f"outlined ones. {explanation}"
+            ),
+            implicated=(set_id,),
+            evidence={
+                "empty_slices": [
+                    mask.origin[0] + number for lower, upper in gaps for number in range(lower + 1, upper)
+                ],
+                "contours_meet": meets,
+            },
+            proposals=(
+                Proposal(action=Action.REPLACE_OUTLINE, origin="interpolated between its own contours", mask=filled),
+            ),
+        )
 
 
 def _gaps(mask: Mask) -> list[tuple[int, int]]:

@@ -9,9 +9,12 @@ from scipy import ndimage
 
 from imaging.agreement.overlap import containment
 from imaging.geometry.affine import contains_index, to_index
+from imaging.masks.boxes import box_containment, box_holds, box_on_image, mask_share_in_box
 from imaging.masks.overlap import shared_voxels
 from imaging.masks.place import centre_of, mask_holds, radius_of
 from imaging.types import Candidate, Finding, Grid, Mask, PointMm, Volume
+
+_SAME_PLACE = 0.25
 
 
 def lies_inside(*, grid: Grid, place_mm: PointMm) -> bool:
@@ -42,51 +45,84 @@ def equivalent_diameter_mm(*, mask: Mask) -> float:
 
 
 def finding_diameter_mm(*, finding: Finding) -> float | None:
-    """Return a finding's size: of its sphere, or of the ball of its mask's volume; None for a point, which has none."""
+    """Return a finding's size in mm; None for a point, which has none.
+
+    An outline's is that of the ball of its volume, a sphere's its own, a box's that of ``masks.boxes.box_diameter_mm``.
+    """
     radius = radius_of(finding)
     return 2 * radius if radius > 0 else None
 
 
-def share_a_place(*, first: Finding, second: Finding, margin_mm: float) -> bool:
+def on_image(*, finding: Finding, volume: Volume) -> bool:
+    """Say whether a finding lies on the image: its outline on the volume's grid, or its sphere, box or point within."""
+    if finding.mask is not None:
+        return mask_fits(mask=finding.mask, volume=volume)
+    if finding.box is not None:
+        return box_on_image(box=finding.box, grid=volume.grid)
+    place = finding.sphere.centre_mm if finding.sphere is not None else finding.point_mm
+    return place is not None and lies_inside(grid=volume.grid, place_mm=place)
+
+
+def share_a_place(*, first: Finding, second: Finding, grid: Grid, margin_mm: float) -> bool:
     """Say whether two findings on one grid may be one thing.
 
-    They are when their outlines share at least a quarter of the smaller one, or their centres are closer than half the
-    larger diameter or ``margin_mm``. Looser than lesion matching: it is asked before a reader is said to be alone.
+    They are when their outlines or boxes share at least a quarter of the smaller one, when a box holds the other's
+    centre, or when their centres are closer than half the larger diameter or ``margin_mm``. Looser than lesion
+    matching: it is asked before a reader is said to be alone.
     """
-    apart = math.dist(centre_of(first), centre_of(second))
-    if apart < max(margin_mm, radius_of(first), radius_of(second)):
+    centre, other = centre_of(first), centre_of(second)
+    if math.dist(centre, other) < max(margin_mm, radius_of(first), radius_of(second)):
         return True
-    if first.mask is None or second.mask is None:
-        return False
-    return containment(first=first.mask, second=second.mask) >= 0.25
+    if first.mask is not None and second.mask is not None:
+        return containment(first=first.mask, second=second.mask) >= _SAME_PLACE
+    if first.box is not None and second.box is not None:
+        return box_containment(first=first.box, second=second.box, grid=grid) >= _SAME_PLACE
+    return _box_meets(first, second, other, grid) or _box_meets(second, first, centre, grid)
 
 
-def candidate_is_finding(*, candidate: Candidate, finding: Finding, margin_mm: float) -> bool:
+def candidate_is_finding(*, candidate: Candidate, finding: Finding, grid: Grid, margin_mm: float) -> bool:
     """Say whether the model's candidate and a finding on the same grid are one thing.
 
-    They are when one's centre lies in the other's outline, when one outline holds at least half of the other, or when
-    their centres are closer than ``margin_mm``. Where the finding has no outline: closer than half the larger diameter.
-    A candidate that meets a label only at its edge is therefore another thing, which may be missing.
+    They are when one's centre lies in the other's outline, when one outline holds at least half of the other, when a
+    box holds the candidate's centre or half of its outline, or when their centres are closer than ``margin_mm``. Where
+    the finding has no outline: closer than half the larger diameter. A candidate that meets a label only at its edge
+    is therefore another thing, which may be missing.
     """
     centre = centre_of(finding)
     apart = math.dist(candidate.centre_mm, centre)
+    reach = (candidate.diameter_mm or 0.0) / 2
     outline = candidate.mask if candidate.mask is not None and candidate.mask.count else None
     if apart < margin_mm or (outline is not None and mask_holds(outline, centre)):
         return True
+    if finding.box is not None and (
+        box_holds(box=finding.box, grid=grid, place_mm=candidate.centre_mm)
+        or (outline is not None and mask_share_in_box(mask=outline, box=finding.box) >= 0.5)
+    ):
+        return True
     if finding.mask is None:
-        return apart < max(candidate.diameter_mm / 2, radius_of(finding))
+        return apart < max(reach, radius_of(finding))
     if mask_holds(finding.mask, candidate.centre_mm):
         return True
     if outline is None:
-        return apart < candidate.diameter_mm / 2
+        return apart < reach
     return containment(first=outline, second=finding.mask) >= 0.5
 
 
 def candidate_touches_finding(*, candidate: Candidate, finding: Finding) -> bool:
-    """Say whether the outlines of a candidate and a finding on the same grid share a voxel or lie face to face."""
-    if candidate.mask is None or finding.mask is None:
+    """Say whether a candidate's outline shares a voxel with a finding's outline or box, or lies face to face with it."""
+    if candidate.mask is None or (finding.mask is None and finding.box is None):
         return False
     first, second, third = candidate.mask.origin
     grown = ndimage.binary_dilation(np.pad(candidate.mask.voxels, 1))
     reach = Mask(grid=candidate.mask.grid, origin=(first - 1, second - 1, third - 1), voxels=grown)
-    return shared_voxels(reach, finding.mask) > 0
+    if finding.mask is not None:
+        return shared_voxels(reach, finding.mask) > 0
+    return finding.box is not None and mask_share_in_box(mask=reach, box=finding.box) > 0
+
+
+def _box_meets(boxed: Finding, other: Finding, centre: PointMm, grid: Grid) -> bool:
+    if boxed.box is None:
+        return False
+    if other.mask is not None and mask_share_in_box(mask=other.mask, box=boxed.box) >= _SAME_PLACE:
+        return True
+    return box_holds(box=boxed.box, grid=grid, place_mm=centre)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imaging.checks.base import CheckParameters
-from imaging.checks.context import build_issue, candidates_of, described, is_nodule, prediction_of, read_sets
+from imaging.checks.context import candidates_of, is_nodule, prediction_of, read_sets, structures_passed_over
+from imaging.checks.issues import IssueBuilder
 from imaging.checks.places import candidate_is_finding, finding_diameter_mm, share_a_place
 from imaging.checks.probability import spurious
-from imaging.checks.words import CLOSING, counted, millimetres, percent
+from imaging.checks.words import counted, millimetres, percent
 from imaging.errors import NotApplicable
 from imaging.masks.place import centre_of
-from imaging.types import Action, AnnotationSet, Case, Finding, LabelIssue, PointMm, Prediction, Proposal, Rejection
+from imaging.types import Action, AnnotationSet, Case, Finding, Grid, LabelIssue, Prediction, Proposal, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,15 @@ class SpuriousLabel:
         """
         prediction = prediction_of(case=case)
         sets = read_sets(case=case)
-        if not prediction.sensitivity_by_diameter:
+        validated = prediction.validated_diameters_mm
+        if not prediction.sensitivity_by_diameter or validated is None:
             raise NotApplicable(
                 "sensitivity-not-stated", "the model states no sensitivity, so its silence cannot be weighed"
             )
         labels = [(item, finding) for item in sets for finding in item.findings if is_nodule(finding=finding)]
         judged = [(item, finding) for item, finding in labels if _abstention(finding, prediction, parameters) is None]
         if labels and not judged:
-            lower, upper = prediction.validated_diameters_mm
+            lower, upper = validated
             raise NotApplicable(
                 "no-label-in-validated-sizes",
                 f"no label has a size of {lower:g}-{min(upper, parameters.mass_limit_mm):g} mm, where the model's "
@@ -53,11 +55,11 @@ class SpuriousLabel:
         return tuple(issue for issue in issues if issue is not None)
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
-        """Return the labels whose size the model is not validated for."""
+        """Return the labels whose size the model is not validated for, and what is no nodule."""
         prediction = prediction_of(case=case)
         nodules = [finding for item in read_sets(case=case) for finding in item.findings if is_nodule(finding=finding)]
         found = (_abstention(finding, prediction, parameters) for finding in nodules)
-        return tuple(rejection for rejection in found if rejection is not None)
+        return (*(rejection for rejection in found if rejection is not None), *structures_passed_over(case=case))
 
     def _issue(
         self,
@@ -75,8 +77,11 @@ class SpuriousLabel:
         whisper = _loudest(finding, case, parameters)
         if whisper is not None and whisper >= prediction.threshold:
             return None
+        grid = case.volume.grid
         confirming = [
-            other.set_id for other in sets if other.set_id != item.set_id and _confirms(other, finding, parameters)
+            other.set_id
+            for other in sets
+            if other.set_id != item.set_id and _confirms(other, finding, grid, parameters)
         ]
         sensitivity = _sensitivity(prediction, diameter)
         score = spurious(
@@ -92,17 +97,15 @@ class SpuriousLabel:
             score = min(score, parameters.sole_mark_ceiling)
         if score < parameters.report_from:
             return None
-        return build_issue(
-            check=self.name,
-            version=self.version,
-            case=case,
-            parameters=parameters,
+        builder = IssueBuilder(check=self, case=case, parameters=parameters)
+        where = builder.where(centre)
+        return builder.issue(
             set_id=item.set_id,
             finding_id=finding.finding_id,
             place_mm=centre,
             diameter_mm=diameter,
             score=score,
-            reason=_reason(case, centre, diameter, sensitivity, whisper, len(confirming), others, parameters),
+            reason=_reason(where, diameter, sensitivity, whisper, len(confirming), others),
             implicated=tuple(entry.set_id for entry in sets),
             evidence={
                 "model_sensitivity_at_size": sensitivity,
@@ -122,6 +125,9 @@ def _abstention(finding: Finding, prediction: Prediction, parameters: CheckParam
     if diameter is None:
         message = "a point mark has no size, so the model's silence cannot be weighed; it was not judged"
         return Rejection("label-without-size", message, (finding.finding_id,))
+    if prediction.validated_diameters_mm is None:
+        message = "nobody states the sizes for which the model is validated, so its silence was not weighed"
+        return Rejection("validated-sizes-not-stated", message, (finding.finding_id,))
     lower, upper = prediction.validated_diameters_mm
     upper = min(upper, parameters.mass_limit_mm)
     if not lower <= diameter <= upper:
@@ -137,14 +143,17 @@ def _loudest(finding: Finding, case: Case, parameters: CheckParameters) -> float
     here = [
         candidate.probability
         for candidate in candidates_of(case=case)
-        if candidate_is_finding(candidate=candidate, finding=finding, margin_mm=parameters.match_margin_mm)
+        if candidate_is_finding(
+            candidate=candidate, finding=finding, grid=case.volume.grid, margin_mm=parameters.match_margin_mm
+        )
     ]
     return max(here, default=None)
 
 
-def _confirms(other: AnnotationSet, finding: Finding, parameters: CheckParameters) -> bool:
+def _confirms(other: AnnotationSet, finding: Finding, grid: Grid, parameters: CheckParameters) -> bool:
     return any(
-        is_nodule(finding=mark) and share_a_place(first=finding, second=mark, margin_mm=parameters.match_margin_mm)
+        is_nodule(finding=mark)
+        and share_a_place(first=finding, second=mark, grid=grid, margin_mm=parameters.match_margin_mm)
         for mark in other.findings
     )
 
@@ -159,16 +168,8 @@ def _sensitivity(prediction: Prediction, diameter_mm: float) -> float:
 
 
 def _reason(
-    case: Case,
-    centre: PointMm,
-    diameter: float,
-    sensitivity: float,
-    whisper: float | None,
-    confirming: int,
-    others: int,
-    parameters: CheckParameters,
+    where: str, diameter: float, sensitivity: float, whisper: float | None, confirming: int, others: int
 ) -> str:
-    where = described(case=case, place_mm=centre, parameters=parameters)
     size = millimetres(value=diameter)
     said = (
         f"gives it only {percent(probability=whisper)}"
@@ -185,5 +186,5 @@ def _reason(
     else:
         readers = counted(number=others, noun="other reader")
         sentences.append(f"None of the {readers} marked it; one reader alone may still be right.")
-    sentences.append(f"It may be something else than a nodule, and the right label may be none. {CLOSING}")
+    sentences.append("It may be something else than a nodule, and the right label may be none.")
     return " ".join(sentences)

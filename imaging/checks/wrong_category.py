@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
 from imaging.checks.base import CheckParameters
-from imaging.checks.context import Mark, build_issue, candidates_of, described, is_nodule, marks_of, merged, read_sets
-from imaging.checks.places import candidate_is_finding, finding_diameter_mm
+from imaging.checks.context import Mark, candidates_of, is_nodule, marks_of, read_sets, speaker, structures_passed_over
+from imaging.checks.issues import IssueBuilder, merged
+from imaging.checks.places import candidate_is_finding
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance, majority_would_mark
-from imaging.checks.words import CLOSING, counted
+from imaging.checks.words import counted
 from imaging.errors import NotApplicable
+from imaging.masks.boxes import box_extents_mm
 from imaging.masks.matching import match_lesions
 from imaging.masks.measure import measure
 from imaging.masks.place import centre_of
@@ -35,8 +38,9 @@ class WrongCategory:
     """Issues of three kinds (``evidence["kind"]``).
 
     *size*: the longest axis in a slice, LIDC's 3 mm convention, lies on the other side of the border by more than the
-    measurement error, one in-plane voxel; the model's candidate measures a point mark, which has no size of its own,
-    with one voxel more. Score: the probability that the true axis lies beyond the border, the error taken as two
+    measurement error, one in-plane voxel. The model's candidate measures a point mark, which has no size of its own,
+    with one voxel more. A box, drawn with a voxel to spare on either side, bounds the axis: it is at least its longer
+    edge and at most its diagonal. Score: the probability that the true axis lies beyond the border, the error taken as two
     standard deviations. Nothing is said within the error.
     *rating*: a characteristic outside its scale: a broken rule.
     *contradiction*: in one lesion some readers say nodule and others non-nodule; the smaller side is the suspect, with
@@ -45,7 +49,7 @@ class WrongCategory:
     """
 
     name: str = "wrong_category"
-    version: str = "1"
+    version: str = "2"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable where no reader has marked anything."""
@@ -62,8 +66,8 @@ class WrongCategory:
         return merged(issues=[issue for issue in issues if issue.score >= parameters.report_from])
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
-        """Return nothing: every label is looked at."""
-        return ()
+        """Return other structures: their names are no nodule categories, and no nodule category is theirs."""
+        return structures_passed_over(case=case)
 
     def _size(self, mark: Mark, case: Case, parameters: CheckParameters) -> list[LabelIssue]:
         if not is_nodule(finding=mark.finding):
@@ -71,8 +75,10 @@ class WrongCategory:
         measured = _long_axis(mark.finding, case, parameters)
         if measured is None:
             return []
-        axis, error, source = measured
+        low, high, error, source = measured
         small = mark.finding.category is Category.NODULE_LT_3MM
+        # Of a box only bounds are known: the one that speaks for the label is held against it.
+        axis = low if small else high
         beyond = axis - parameters.nodule_limit_mm if small else parameters.nodule_limit_mm - axis
         if beyond <= error:
             return []
@@ -168,44 +174,41 @@ class WrongCategory:
         evidence: dict[str, object],
         proposals: tuple[Proposal, ...],
     ) -> LabelIssue:
-        centre = centre_of(mark.finding)
-        where = described(case=case, place_mm=centre, parameters=parameters)
-        return build_issue(
-            check=self.name,
-            version=self.version,
-            case=case,
-            parameters=parameters,
+        builder = IssueBuilder(check=self, case=case, parameters=parameters)
+        return builder.about(
             set_id=mark.set_id,
-            finding_id=mark.finding.finding_id,
-            place_mm=centre,
-            diameter_mm=finding_diameter_mm(finding=mark.finding),
+            finding=mark.finding,
             score=score,
-            reason=f"{reason} The place is {where}. {CLOSING}",
-            implicated=(mark.set_id,),
+            reason=f"{reason} The place is {builder.where(centre_of(mark.finding))}.",
             evidence=evidence,
             proposals=proposals,
         )
 
 
-def _long_axis(finding: Finding, case: Case, parameters: CheckParameters) -> tuple[float, float, str] | None:
-    """Return the longest in-plane axis, its measurement error (both mm) and what it was measured on."""
+def _long_axis(finding: Finding, case: Case, parameters: CheckParameters) -> tuple[float, float, float, str] | None:
+    """Return the least and greatest that the longest in-plane axis may be, its error (all mm), and what was measured."""
     voxel = max(case.volume.grid.spacing_mm[1:])
     if finding.mask is not None:
-        return measure(finding.mask).long_axis_mm, voxel, "of its own outline"
+        axis = measure(finding.mask).long_axis_mm
+        return axis, axis, voxel, "of its own outline"
     if finding.sphere is not None:
-        return finding.sphere.diameter_mm, voxel, "of its own sphere"
-    if case.prediction is None:
+        return finding.sphere.diameter_mm, finding.sphere.diameter_mm, voxel, "of its own sphere"
+    if finding.box is not None:
+        _, rows, columns = box_extents_mm(box=finding.box, grid=case.volume.grid)
+        return max(rows, columns), math.hypot(rows, columns), 2 * voxel, "that its own box allows"
+    if case.prediction is None or finding.category is not Category.NODULE_LT_3MM:
         return None
     here = [
-        candidate
+        (candidate.probability, candidate.mask)
         for candidate in candidates_of(case=case)
         if candidate.probability >= case.prediction.threshold
         and candidate.mask is not None
-        and candidate_is_finding(candidate=candidate, finding=finding, margin_mm=parameters.match_margin_mm)
+        and candidate_is_finding(
+            candidate=candidate, finding=finding, grid=case.volume.grid, margin_mm=parameters.match_margin_mm
+        )
     ]
     if not here:
         return None
-    best = max(here, key=lambda candidate: candidate.probability)
-    if best.mask is None or finding.category is not Category.NODULE_LT_3MM:
-        return None
-    return measure(best.mask).long_axis_mm, 2 * voxel, "of the model's outline here"
+    _, mask = max(here, key=lambda entry: entry[0])
+    axis = measure(mask).long_axis_mm
+    return axis, axis, 2 * voxel, f"of {speaker(prediction=case.prediction)}'s outline here"

@@ -2,9 +2,11 @@
 
 The rule: two findings of different annotation sets belong together when their outlines share a voxel, when one's
 centre lies in the other's outline, or when their centres are nearer than the larger of their half diameters, or than
-``LEAST_REACH_MM`` if both are smaller. A lesion holds only findings that belong together pair by pair (complete
-linkage) and at most one of each set. The closest pairs are joined first; categories play no part, so that a nodule and
-a non-nodule mark at one place meet in one lesion.
+``LEAST_REACH_MM`` if both are smaller. A box is no outline: it is matched as a sphere is, by its centre and the half
+diameter of ``box_diameter_mm``. A lesion holds only findings that belong together pair by pair (complete linkage) and
+at most one of each set. The closest pairs are joined first. Nodule categories play no part, so that a nodule and a
+non-nodule mark at one place meet in one lesion; other structures are no lesions and take no part at all: the lung
+around a nodule, outlined by somebody, is not another opinion on the nodule.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 
 from imaging.masks.overlap import shared_voxels
 from imaging.masks.place import centre_of, mask_holds, radius_of
-from imaging.types import AnnotationSet, Finding, Lesion, PointMm
+from imaging.types import AnnotationSet, Category, Finding, Lesion, PointMm
 
 LEAST_REACH_MM = 2.5
 """Point marks have no size; nodules below 3 mm are placed to about a slice, and thin CT slices reach 2.5 mm."""
@@ -35,10 +37,11 @@ class _Member:
 
 
 def match_lesions(annotation_sets: Sequence[AnnotationSet]) -> tuple[Lesion, ...]:
-    """Return the lesions of one case by the module's rule, every finding in exactly one, in order of lesion id.
+    """Return the lesions of one case by the module's rule, in order of lesion id.
 
-    A lesion's centre is the mean of its outlined members' centres (of all members' where none is outlined), LPS
-    millimetres. Its id is a hash of its members, so it does not depend on the order of sets or findings.
+    Every finding is in exactly one lesion, but those of ``Category.STRUCTURE``, which are in none. A lesion's centre
+    is the mean of its outlined members' centres (of all members' where none is outlined), LPS millimetres. Its id is a
+    hash of its members, so it does not depend on the order of sets or findings.
     Raises GeometryError ``another-grid`` if outlines lie on different grids, NotApplicable ``no-place`` if a finding
     lies nowhere.
     """
@@ -47,6 +50,7 @@ def match_lesions(annotation_sets: Sequence[AnnotationSet]) -> tuple[Lesion, ...
             _Member(one.set_id, finding, centre_of(finding), radius_of(finding))
             for one in annotation_sets
             for finding in one.findings
+            if finding.category is not Category.STRUCTURE
         ),
         key=lambda member: member.key,
     )

@@ -8,13 +8,14 @@ import numpy as np
 
 from imaging.errors import NotApplicable
 from imaging.geometry.affine import to_index
+from imaging.masks.boxes import box_centre, box_diameter_mm
 from imaging.masks.build import contains
 from imaging.masks.measure import centroid
 from imaging.types import Finding, Mask, PointMm
 
 
 def centre_of(finding: Finding) -> PointMm:
-    """Return the centre of a finding, LPS millimetres: its outline's centroid, its sphere's centre or its point.
+    """Return the centre of a finding, LPS millimetres: its outline's centroid, its sphere's or box's centre, its point.
 
     Raises NotApplicable ``no-place`` if it has none of them, or an empty outline.
     """
@@ -22,16 +23,23 @@ def centre_of(finding: Finding) -> PointMm:
         return centroid(finding.mask)
     if finding.sphere is not None:
         return finding.sphere.centre_mm
+    if finding.box is not None:
+        return box_centre(finding.box)
     if finding.point_mm is not None:
         return finding.point_mm
-    raise NotApplicable("no-place", "The finding has no outline, sphere or point.", subjects=(finding.finding_id,))
+    raise NotApplicable("no-place", "The finding has no outline, sphere, box or point.", subjects=(finding.finding_id,))
 
 
 def radius_of(finding: Finding) -> float:
-    """Return half the diameter of a finding in millimetres: the ball of its volume, its sphere, or 0 for a point."""
+    """Return half the diameter of a finding in millimetres: 0 for a point, which has none.
+
+    An outline's is that of the ball of its volume, a box's that of ``box_diameter_mm``.
+    """
     if finding.mask is not None:
         voxel = abs(float(np.linalg.det(finding.mask.grid.matrix[:3, :3])))
         return float((3.0 * finding.mask.count * voxel / (4.0 * math.pi)) ** (1.0 / 3.0))
+    if finding.box is not None:
+        return box_diameter_mm(finding.box) / 2.0
     return finding.sphere.diameter_mm / 2.0 if finding.sphere is not None else 0.0
 
 
