@@ -60,6 +60,11 @@ class NewPoliciesSerializer(ReasonSerializer):
         required=False,
         help_text="geometry finding to 'accept', 'warn' or 'quarantine'; replaces the whole gate policy",
     )
+    label_terms = serializers.DictField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="a source's label name to the category it means; replaces all terms, for what arrives from now on",
+    )
 
 
 class ProgressSerializer(serializers.Serializer[object]):

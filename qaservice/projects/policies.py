@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from imaging.geometry.policy import UnusablePolicy, policy_from_words
+from imaging.types import Category
 from qaservice.common.errors import InvalidInput
+
+MOST_TERM_CHARACTERS = 200
 
 
 def _gate_policy(asked: object) -> dict[str, str]:
@@ -21,8 +24,31 @@ def _gate_policy(asked: object) -> dict[str, str]:
     return {code: str(policy.overrides[code]) for code in sorted(policy.overrides)}
 
 
+def _label_terms(asked: object) -> dict[str, str]:
+    categories = [category.value for category in Category]
+    if not isinstance(asked, Mapping):
+        raise InvalidInput("label terms map a source's label names to categories", code="unusable-policy")
+    terms: dict[str, str] = {}
+    for name, word in asked.items():
+        known = str(name).strip()
+        if not 0 < len(known) <= MOST_TERM_CHARACTERS:
+            raise InvalidInput(f"a label's name has 1 to {MOST_TERM_CHARACTERS} characters", code="unusable-term")
+        if word not in categories:
+            raise InvalidInput(
+                f"{known[:60]!r} cannot mean {str(word)[:60]!r}; categories are {', '.join(categories)}",
+                code="no-such-category",
+            )
+        # Case is ignored when labels are read, so two spellings of one name must not mean two things.
+        clash = next((other for other in terms if other.lower() == known.lower()), None)
+        if clash is not None and terms[clash] != word:
+            raise InvalidInput(f"{known[:60]!r} is given two categories", code="term-twice")
+        terms[known] = str(word)
+    return {name: terms[name] for name in sorted(terms)}
+
+
 POLICIES: Mapping[str, Callable[[object], object]] = {
     "gate_policy": _gate_policy,
+    "label_terms": _label_terms,
 }
 """Field of the project to what checks a wanted value and returns it as it is stored; raises InvalidInput."""
 

@@ -102,3 +102,26 @@ def test_only_the_qa_lead_sets_policies_through_the_api(project: Project, role: 
         assert client.get(address).json() == response.json()
         assert client.patch(address, {"gate_policy": {}}, content_type="application/json").status_code == 400
     assert len(recorded()) == (status == 200)
+
+
+def test_a_label_term_says_what_a_source_means_by_a_name_and_is_on_record(project: Project) -> None:
+    call_command("set_policy", project=project.key, label=["Target 1=nodule >= 3 mm"], stdout=StringIO())
+    call_command("set_policy", project=project.key, label=["heart=other structure"], stdout=StringIO())
+    project.refresh_from_db()
+    assert project.label_terms == {"Target 1": "nodule >= 3 mm", "heart": "other structure"}
+    assert recorded()[-1].payload["label_terms"]["before"] == {"Target 1": "nodule >= 3 mm"}
+
+
+@pytest.mark.parametrize(
+    ("terms", "code"),
+    [
+        ({"Target 1": "nodule"}, "no-such-category"),
+        ({"  ": "non-nodule"}, "unusable-term"),
+        ({"Target": "non-nodule", "TARGET": "other structure"}, "term-twice"),
+        (["Target"], "unusable-policy"),
+    ],
+)
+def test_a_label_term_that_means_nothing_or_two_things_is_refused(project: Project, terms: object, code: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        set_policies(project=project, policies={"label_terms": terms}, actor=SYSTEM, reason="trying")
+    assert caught.value.code == code and recorded() == []

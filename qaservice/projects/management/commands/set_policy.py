@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from compliance.recording import OPERATOR
 from qaservice.common.errors import InvalidInput, ServiceError
-from qaservice.projects.models import Project
 from qaservice.projects.policies import POLICIES
 from qaservice.projects.selectors import project_by_key
 from qaservice.projects.services import set_policies
@@ -27,6 +27,12 @@ class Command(BaseCommand):
             metavar="FINDING=WORD",
             help="a geometry finding is to mean accept, warn, quarantine or default again (repeatable)",
         )
+        parser.add_argument(
+            "--label",
+            action="append",
+            metavar="NAME=CATEGORY",
+            help="a label of this name is to be understood as this category, or default again (repeatable)",
+        )
         parser.add_argument("--reason", default="set on the command line by the operator of the server")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -34,7 +40,9 @@ class Command(BaseCommand):
             project = project_by_key(key=options["project"])
             wanted: dict[str, object] = {}
             if options["gate"]:
-                wanted["gate_policy"] = _gate_policy(project, options["gate"])
+                wanted["gate_policy"] = _changed(project.gate_policy, options["gate"], "FINDING=WORD")
+            if options["label"]:
+                wanted["label_terms"] = _changed(project.label_terms, options["label"], "NAME=CATEGORY")
             if wanted:
                 project = set_policies(project=project, policies=wanted, actor=OPERATOR, reason=options["reason"])
         except ServiceError as error:
@@ -43,12 +51,12 @@ class Command(BaseCommand):
             self.stdout.write(f"{project.key} {name}: {_printed(getattr(project, name))}")
 
 
-def _gate_policy(project: Project, pairs: list[str]) -> dict[str, str]:
-    policy = dict(project.gate_policy)
+def _changed(present: Mapping[str, str], pairs: list[str], form: str) -> dict[str, str]:
+    policy = dict(present)
     for pair in pairs:
         code, sign, word = pair.partition("=")
         if not sign:
-            raise InvalidInput(f"write FINDING=WORD, not {pair!r}", code="unusable-policy")
+            raise InvalidInput(f"write {form}, not {pair!r}", code="unusable-policy")
         if word == DEFAULT:
             policy.pop(code, None)
         else:
