@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 
 from django.conf import settings
 
 from qaservice.common.errors import Unavailable
 
 READ_ONLY = 0o444
+INCOMING = "incoming"
+STALE_SECONDS = 24 * 3600
 
 
 def path_of(sha256: str) -> Path:
@@ -28,25 +34,95 @@ def write_once(data: bytes) -> str:
     """
     digest = hashlib.sha256(data).hexdigest()
     place = path_of(digest)
-    try:
-        size = place.stat().st_size
-    except FileNotFoundError:
+    if not _lies_there(place, digest, len(data)):
         _write(place, data)
-        return digest
-    if size != len(data):
-        raise Unavailable(
-            f"the stored bytes {digest} have {size} bytes instead of {len(data)}: the blob directory was altered",
-            code="blob-altered",
-            details={"sha256": digest},
-        )
     return digest
 
 
+@contextmanager
+def incoming_folder() -> Iterator[Path]:
+    """Give a new folder beside the blobs, for files that ``adopt`` takes; what is left in it at the end is removed.
+
+    What a crash left in such folders a day ago or longer is removed too.
+    """
+    around = Path(settings.BLOB_DIR) / INCOMING
+    around.mkdir(parents=True, exist_ok=True)
+    oldest = time.time() - STALE_SECONDS
+    for place in around.iterdir():
+        if _modified(place) < oldest:
+            rmtree(place, ignore_errors=True)
+    folder = around / uuid.uuid4().hex
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        rmtree(folder, ignore_errors=True)
+
+
+def adopt(incoming: Path, *, sha256: str, size: int) -> Path:
+    """Sync a whole file of an incoming folder, move it to where its digest belongs, and return the folder to sync.
+
+    ``sha256`` is trusted here: every reading of a blob checks it again. The move is durable once ``sync_folder`` has
+    been called with what is returned. Raises Unavailable ``blob-altered`` as ``write_once`` does.
+    """
+    place = path_of(sha256)
+    if _lies_there(place, sha256, size):
+        # Perhaps put there a moment ago by somebody who has yet to sync the folder: its name has to last either way.
+        incoming.unlink(missing_ok=True)
+        return place.parent
+    descriptor = os.open(incoming, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        os.fchmod(descriptor, READ_ONLY)
+    finally:
+        os.close(descriptor)
+    try:
+        incoming.replace(place)
+    except FileNotFoundError:
+        _make_folder(place.parent)
+        incoming.replace(place)
+    return place.parent
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _modified(place: Path) -> float:
+    try:
+        return place.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
+
+
+def _lies_there(place: Path, sha256: str, size: int) -> bool:
+    try:
+        found = place.stat().st_size
+    except FileNotFoundError:
+        return False
+    if found != size:
+        raise Unavailable(
+            f"the stored bytes {sha256} have {found} bytes instead of {size}: the blob directory was altered",
+            code="blob-altered",
+            details={"sha256": sha256},
+        )
+    return True
+
+
+def _make_folder(folder: Path) -> None:
+    new = not folder.is_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    if new:
+        sync_folder(folder.parent)
+
+
 def _write(place: Path, data: bytes) -> None:
-    new_folder = not place.parent.is_dir()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if new_folder:
-        _sync_directory(place.parent.parent)
+    _make_folder(place.parent)
     temporary = place.parent / f".{uuid.uuid4().hex}.part"
     try:
         with temporary.open("xb") as stream:
@@ -58,12 +134,4 @@ def _write(place: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(place.parent)
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(place.parent)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -36,11 +39,17 @@ MOST_WAITING = 32
 
 
 class BlobWriter:
-    """Puts many files into the blob directory at once; at the end of the block all are on disk, or it raises."""
+    """Puts many files into the blob directory at once; at the end of the block all are on disk, or it raises.
+
+    Nothing may name them in a row before the block has ended, or ``settle`` has been called after the last of them.
+    """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=WRITERS, thread_name_prefix="blob-writer")
-        self._waiting: list[Future[str]] = []
+        self._waiting: deque[Future[Path | None]] = deque()
+        self._folders: set[Path] = set()
+        self._incoming = ExitStack()
+        self._folder: Path | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -48,19 +57,49 @@ class BlobWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=error is not None)
-        if error is None:
-            self._settle(0)
+        try:
+            if error is None:
+                self.settle()
+        finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._incoming.close()
+
+    @property
+    def folder(self) -> Path:
+        """Where other processes may write files for ``adopt``; on the blobs' own file system."""
+        if self._folder is None:
+            self._folder = self._incoming.enter_context(files.incoming_folder())
+        return self._folder
 
     def write(self, *, data: bytes, media_type: str) -> BlobItem:
-        """Begin to write bytes and return what they will be known by; nothing may name them before the block ends."""
-        self._settle(MOST_WAITING)
-        self._waiting.append(self._pool.submit(files.write_once, data))
+        """Begin to write bytes and return what they will be known by."""
+        self._wait(MOST_WAITING)
+        self._waiting.append(self._pool.submit(_written, data))
         return BlobItem(sha256=hashlib.sha256(data).hexdigest(), size=len(data), media_type=media_type)
 
-    def _settle(self, allowed: int) -> None:
+    def adopt(self, *, incoming: Path, sha256: str, size: int, media_type: str) -> BlobItem:
+        """Begin to take over a whole file from ``folder`` and return what it will be known by."""
+        self._wait(MOST_WAITING)
+        self._waiting.append(self._pool.submit(files.adopt, incoming, sha256=sha256, size=size))
+        return BlobItem(sha256=sha256, size=size, media_type=media_type)
+
+    def settle(self) -> None:
+        """Wait until all that was begun is on disk, names included. Raises what went wrong with any of it."""
+        self._wait(0)
+        folders, self._folders = sorted(self._folders), set()
+        for done in [self._pool.submit(files.sync_folder, folder) for folder in folders]:
+            done.result()
+
+    def _wait(self, allowed: int) -> None:
         while len(self._waiting) > allowed:
-            self._waiting.pop(0).result()
+            folder = self._waiting.popleft().result()
+            if folder is not None:
+                self._folders.add(folder)
+
+
+def _written(data: bytes) -> Path | None:
+    files.write_once(data)
+    return None
 
 
 def store_blob(*, data: bytes, media_type: str) -> Blob:
