@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 
 from imaging.masks.canonical import mask_digest
-from imaging.types import AnnotationSet, Finding, SetKind
+from imaging.types import AnnotationSet, Category, Finding, SetKind
 from imaging.writers.contract import WriteContext
 
 CONSENSUS = "consensus"
 """The author of a reference standard: no single person, and none is made up for it."""
 
+_KIND_WORDS: Mapping[Category, str] = {
+    Category.NODULE_GE_3MM: "Nodule",
+    Category.NODULE_LT_3MM: "Nodule",
+    Category.NON_NODULE: "Non-nodule",
+    Category.STRUCTURE: "Structure",
+}
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9]+")
 
 
@@ -69,6 +76,29 @@ def content_digest(annotation_set: AnnotationSet, context: WriteContext) -> str:
         "findings": [_stated(finding) for finding in annotation_set.findings],
     }
     return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
+
+
+def labels_of(findings: Sequence[Finding], *, length: int) -> tuple[str, ...]:
+    """Return what findings are called in a file, each name once: their own, else what they are and their number.
+
+    Names are one line of at most ``length`` characters; one that comes again gets its number behind it, because
+    readers tell the findings of a file apart by name.
+    """
+    taken: set[str] = set()
+    labels = []
+    for number, finding in enumerate(findings, start=1):
+        label = one_line(finding.source_label, length) or f"{_KIND_WORDS[finding.category]} {number}"
+        if label.lower() in taken:
+            tail = f" ({number})"
+            label = label[: length - len(tail)] + tail
+        taken.add(label.lower())
+        labels.append(label)
+    return tuple(labels)
+
+
+def one_line(text: str, length: int) -> str:
+    """Return text as one line of at most ``length`` characters without a backslash, which separates DICOM values."""
+    return " ".join(text.replace("\\", "/").split())[:length].strip()
 
 
 def file_stem(annotation_set: AnnotationSet, ordinal: int) -> str:
