@@ -48,11 +48,13 @@ class OpenedDataset:
     """A data set read from a file, and how many bytes of pixels follow it.
 
     ``pixel_bytes`` is None without pixel data, -1 where they are encapsulated (compressed, of undefined length).
+    ``pixel_tag`` is the element that holds them, (7FE0,0010) but for floating-point pixels; None without pixel data.
     """
 
     dataset: FileDataset
     transfer_syntax_uid: str
     pixel_bytes: int | None
+    pixel_tag: int | None = None
 
     @property
     def has_native_pixels(self) -> bool:
@@ -107,7 +109,7 @@ def _open(handle: BinaryIO, size: int, limits: ReadLimits, with_pixels: bool) ->
     # pydicom raises nearly anything on damaged input (struct.error, KeyError, AttributeError, OverflowError ...).
     except Exception as error:
         raise UnreadableFile("malformed", f"The data set cannot be parsed ({type(error).__name__}).") from error
-    return OpenedDataset(dataset, syntax, stopper.pixel_bytes)
+    return OpenedDataset(dataset, syntax, stopper.pixel_bytes, stopper.pixel_tag)
 
 
 class _PixelStop:
@@ -116,10 +118,12 @@ class _PixelStop:
     def __init__(self, *, keep_going: bool) -> None:
         self._keep_going = keep_going
         self.pixel_bytes: int | None = None
+        self.pixel_tag: int | None = None
 
     def __call__(self, tag: int, vr: str | None, length: int) -> bool:
         if tag not in _PIXEL_TAGS:
             return False
+        self.pixel_tag = int(tag)
         self.pixel_bytes = -1 if length == _UNDEFINED_LENGTH else length
         return not self._keep_going
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from imaging.errors import GeometryError, UnreadableFile
 from imaging.geometry.gate import GateTolerances, Severity, assess
 from imaging.geometry.header import SliceHeader
+from imaging.geometry.policy import DEFAULT_GATE_POLICY, GatePolicy
 from imaging.readers.dataset import (
     OpenedDataset,
     number_of,
@@ -28,12 +30,22 @@ from imaging.readers.dataset import (
 from imaging.readers.limits import CT_READ_LIMITS, ReadLimits
 from imaging.types import Volume
 
-__all__ = ["AIR_HU", "CT_READ_LIMITS", "ReadLimits", "SliceHeader", "load_volume", "read_header"]
+__all__ = [
+    "AIR_HU",
+    "CT_READ_LIMITS",
+    "InspectedInstance",
+    "ReadLimits",
+    "SliceHeader",
+    "inspect_instance",
+    "load_volume",
+    "read_header",
+]
 
 AIR_HU = -1024
 """Hounsfield units given to padding, and the floor of a volume: nothing is thinner than air (-1000)."""
 
 _INT16_TOP = 32767
+_PIXEL_DATA = 0x7FE00010
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _REQUIRED = ("SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID")
 _ACQUISITION = {
@@ -66,6 +78,52 @@ def read_header(data: bytes | Path, limits: ReadLimits) -> SliceHeader:
     return header
 
 
+@dataclass(frozen=True, slots=True)
+class InspectedInstance:
+    """What a DICOM file says about itself, and why its pixels cannot be decoded as one slice: None where they can."""
+
+    header: SliceHeader
+    pixel_fault: UnreadableFile | None
+
+
+def inspect_instance(data: bytes, limits: ReadLimits) -> InspectedInstance:
+    """Return an instance's header, as ``read_header`` does, and whether its pixels can be had.
+
+    Pixels that lie there as plain 16-bit numbers, all of them, need no trial: nothing is left that could fail. All
+    others are decoded once and forgotten. Without pixel data, or with more than one frame, there is no fault to find:
+    the geometry gate refuses these. Raises what ``read_header`` raises.
+    """
+    opened = open_dataset(data, limits, with_pixels=False)
+    header = _header(opened)
+    _check_pixel_claim(header, opened, limits)
+    if not header.has_pixel_data or header.number_of_frames != 1 or _is_plain(header, opened):
+        return InspectedInstance(header, None)
+    try:
+        _stored_values(header, data, limits)
+    except UnreadableFile as error:
+        return InspectedInstance(header, error)
+    return InspectedInstance(header, None)
+
+
+def _is_plain(header: SliceHeader, opened: OpenedDataset) -> bool:
+    """Whether pixels are whole 16-bit grey values, uncompressed; ``_check_pixel_claim`` has counted them before."""
+    dataset = opened.dataset
+    stored = optional(whole_of, dataset, "BitsStored")
+    return (
+        opened.transfer_syntax_uid in (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+        and opened.pixel_tag == _PIXEL_DATA
+        and (opened.pixel_bytes or 0) > 0
+        and header.bits_allocated == 16
+        and header.samples_per_pixel == 1
+        and header.pixel_representation in (0, 1)
+        and stored is not None
+        and 1 <= stored <= 16
+        and bool(header.rows)
+        and bool(header.columns)
+        and text_of(dataset, "PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
+    )
+
+
 def _header(opened: OpenedDataset) -> SliceHeader:
     dataset = opened.dataset
     if "DirectoryRecordSequence" in dataset:
@@ -80,7 +138,6 @@ def _header(opened: OpenedDataset) -> SliceHeader:
             raise UnreadableFile("invalid-uid", f"{keyword} is not a UID (digits and points, at most 64 characters).")
     position = numbers_of(dataset, "ImagePositionPatient", 3)
     spacing = numbers_of(dataset, "PixelSpacing", 2)
-    instance_number = optional(whole_of, dataset, "InstanceNumber")
     samples = whole_of(dataset, "SamplesPerPixel")
     frames = whole_of(dataset, "NumberOfFrames")
     return SliceHeader(
@@ -103,7 +160,7 @@ def _header(opened: OpenedDataset) -> SliceHeader:
         bits_allocated=whole_of(dataset, "BitsAllocated"),
         pixel_representation=whole_of(dataset, "PixelRepresentation"),
         has_pixel_data=opened.pixel_bytes is not None,
-        instance_number=None if instance_number is None else int(instance_number),
+        instance_number=_whole(dataset, "InstanceNumber"),
         slice_thickness_mm=optional(number_of, dataset, "SliceThickness"),
         gantry_tilt_degrees=optional(number_of, dataset, "GantryDetectorTilt"),
         rescale_slope=number_of(dataset, "RescaleSlope"),
@@ -112,29 +169,37 @@ def _header(opened: OpenedDataset) -> SliceHeader:
         pixel_padding_value=_padding(dataset, "PixelPaddingValue"),
         pixel_padding_limit=_padding(dataset, "PixelPaddingRangeLimit"),
         acquisition=_acquisition(dataset),
+        acquisition_number=_whole(dataset, "AcquisitionNumber"),
+        temporal_position=_whole(dataset, "TemporalPositionIdentifier"),
+        acquisition_time=_text(dataset, "AcquisitionDateTime") or _text(dataset, "AcquisitionTime"),
     )
 
 
+def _whole(dataset: Dataset, keyword: str) -> int | None:
+    number = optional(whole_of, dataset, keyword)
+    return None if number is None else int(number)
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    try:
+        return text_of(dataset, keyword)
+    except UnreadableFile:
+        return ""
+
+
 def _padding(dataset: Dataset, keyword: str) -> int | None:
-    value = optional(whole_of, dataset, keyword)
+    value = _whole(dataset, keyword)
     if value is None:
         return None
     # Some writers store a negative padding under VR US: 63536 for -2000.
     signed = whole_of(dataset, "PixelRepresentation") == 1
     bits = whole_of(dataset, "BitsAllocated") or 16
-    return int(value) - (1 << bits) if signed and value >= 1 << (bits - 1) else int(value)
+    return value - (1 << bits) if signed and value >= 1 << (bits - 1) else value
 
 
 def _acquisition(dataset: Dataset) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, keyword in _ACQUISITION.items():
-        try:
-            value = text_of(dataset, keyword)
-        except UnreadableFile:
-            continue
-        if value:
-            found[name] = value
-    return found
+    found = {name: _text(dataset, keyword) for name, keyword in _ACQUISITION.items()}
+    return {name: value for name, value in found.items() if value}
 
 
 def _check_pixel_claim(header: SliceHeader, opened: OpenedDataset, limits: ReadLimits) -> None:
@@ -170,6 +235,7 @@ def load_volume(
     open_bytes: Callable[[str], bytes],
     tolerances: GateTolerances,
     limits: ReadLimits,
+    policy: GatePolicy = DEFAULT_GATE_POLICY,
 ) -> Volume:
     """Return one series as a regular volume of Hounsfield units, slices sorted by position along row x column.
 
@@ -181,7 +247,7 @@ def load_volume(
     file is not the one that its header was read from, its pixels cannot be decoded, or the volume is larger than
     ``limits.volume_bytes``.
     """
-    verdict = assess(slices, tolerances)
+    verdict = assess(slices, tolerances, policy)
     if verdict.grid is None:
         refusals = [finding for finding in verdict.findings if finding.severity is Severity.REFUSAL]
         raise GeometryError(
