@@ -14,6 +14,7 @@ class SliceHeader:
 
     ``position_mm`` is ImagePositionPatient (LPS, millimetres, centre of the first voxel), ``orientation``
     ImageOrientationPatient (row cosines, then column cosines), ``pixel_spacing_mm`` (between rows, between columns).
+    ``acquisition_number``, ``temporal_position`` and ``acquisition_time`` tell several passes over one place apart.
     ``acquisition`` holds what the scanner says of the technique (manufacturer, kernel, kVp ...) and nothing personal;
     ``patient_id`` is personal and belongs in no log.
     """
@@ -46,3 +47,6 @@ class SliceHeader:
     pixel_padding_value: int | None
     pixel_padding_limit: int | None
     acquisition: Mapping[str, str] = field(default_factory=dict)
+    acquisition_number: int | None = None
+    temporal_position: int | None = None
+    acquisition_time: str = ""

@@ -134,8 +134,8 @@ def label_fit(*, volume: Volume, masks: Sequence[Mask], search: FitSearch) -> La
         return LabelFit(FitStatus.FITS, message, None, present, best)
     message = (
         f"{way.words()} would fit: agreement with the image would be {best.correlation:.2f} instead of "
-        f"{present.correlation:.2f}, and {round(100 * best.air_share)} % of the labelled voxels would lie in air instead "
-        f"of {round(100 * present.air_share)} %."
+        f"{present.correlation:.2f}, and {round(100 * best.air_share)} % of the labelled voxels would lie in air "
+        f"instead of {round(100 * present.air_share)} %."
     )
     return LabelFit(FitStatus.DISPLACED, message, way, present, best)
 

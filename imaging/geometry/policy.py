@@ -7,12 +7,13 @@ that is, where every voxel keeps its place in the patient and its Hounsfield uni
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from imaging.errors import ImagingError
-from imaging.geometry.verdict import Severity
+from imaging.geometry.header import SliceHeader
+from imaging.geometry.verdict import GateFinding, Severity
 
 
 class Disposition(StrEnum):
@@ -49,6 +50,7 @@ DEFAULTS: Mapping[str, Disposition] = {
     "no-pixel-data": Disposition.QUARANTINE,
     "not-greyscale": Disposition.QUARANTINE,
     "missing-rescale": Disposition.QUARANTINE,
+    "other-quantity": Disposition.QUARANTINE,
     "missing-position": Disposition.QUARANTINE,
     "bad-pixel-spacing": Disposition.QUARANTINE,
     "mixed-frame-of-reference": Disposition.QUARANTINE,
@@ -137,6 +139,11 @@ DEFAULT_GATE_POLICY = GatePolicy()
 """The defaults, unchanged."""
 
 
+def finding_of(code: str, message: str, offenders: Sequence[SliceHeader]) -> GateFinding:
+    """Return a finding about some slices, as severe as it is where a project says nothing."""
+    return GateFinding(code, DEFAULTS[code].severity, message, tuple(item.sop_instance_uid for item in offenders))
+
+
 def policy_from_words(words: Mapping[str, object]) -> GatePolicy:
     """Return the policy that ``code: word`` pairs describe, each word one of accept, warn and quarantine.
 
@@ -169,3 +176,7 @@ def _check(code: str, wanted: Disposition) -> None:
             f"{code} cannot be set to {wanted}: no truthful volume could be built. It can be: {allowed}.",
             subjects=(code,),
         )
+
+
+MILDEST_GATE_POLICY = GatePolicy({code: mildest for code, (mildest, _) in RELAXABLE.items()})
+"""Whatever any project may let pass: for building again the volume of a series that was accepted under its policy."""

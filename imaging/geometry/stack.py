@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from imaging.errors import GeometryError
 from imaging.geometry.affine import as_affine, direction_cosines, voxel_to_patient
 from imaging.geometry.header import SliceHeader
-from imaging.geometry.verdict import GateFinding, GateTolerances, Severity
+from imaging.geometry.policy import finding_of
+from imaging.geometry.repeats import repeat_findings
+from imaging.geometry.verdict import GateFinding, GateTolerances
 from imaging.types import Grid
 
 
@@ -33,7 +35,7 @@ def stack_findings(slices: Sequence[SliceHeader], tolerances: GateTolerances) ->
     crooked = [item for item in slices if not _is_orthonormal(item)]
     if crooked:
         message = f"{len(crooked)} of {len(slices)} slices have row and column directions that are not at right angles."
-        return StackAssessment((), (_refusal("not-orthonormal", message, crooked),))
+        return StackAssessment((), (finding_of("not-orthonormal", message, crooked),))
     if not slices:
         return StackAssessment((), ())
     usual = _usual_orientation(slices)
@@ -41,13 +43,13 @@ def stack_findings(slices: Sequence[SliceHeader], tolerances: GateTolerances) ->
     if odd:
         worst = max(_degrees_apart(item, usual) for item in odd)
         message = f"{len(odd)} of {len(slices)} slices are turned against the others, by up to {worst:.1f} degrees."
-        return StackAssessment((), (_refusal("mixed-orientation", message, odd),))
+        return StackAssessment((), (finding_of("mixed-orientation", message, odd),))
     normal = _normal(usual)
     findings: list[GateFinding] = []
     lean = float(np.degrees(np.arccos(np.clip(abs(normal[2]), 0.0, 1.0))))
     if lean > tolerances.axial_degrees:
         message = f"The slices lean {lean:.1f} degrees from axial; {tolerances.axial_degrees:.0f} are allowed."
-        findings.append(_refusal("non-axial", message, slices))
+        findings.append(finding_of("non-axial", message, slices))
     positions = np.array([item.position_mm for item in slices], dtype=np.float64)
     depths = positions @ normal
     order = sorted(range(len(slices)), key=lambda index: (depths[index], slices[index].sop_instance_uid))
@@ -82,10 +84,6 @@ def stack_grid(ordered: Sequence[SliceHeader]) -> Grid:
     )
     matrix[:3, 0] = travel
     return Grid((len(ordered), first.rows, first.columns), as_affine(matrix), first.frame_of_reference_uid)
-
-
-def _refusal(code: str, message: str, offenders: Sequence[SliceHeader]) -> GateFinding:
-    return GateFinding(code, Severity.REFUSAL, message, tuple(item.sop_instance_uid for item in offenders))
 
 
 def _is_orthonormal(item: SliceHeader) -> bool:
@@ -129,35 +127,43 @@ def _sideways_findings(
     sideways = travel - np.outer(depth, normal)
     slope, *_ = np.linalg.lstsq(np.column_stack([depth, np.ones_like(depth)]), sideways, rcond=None)
     lean = float(np.degrees(np.arctan(np.linalg.norm(slope[0]))))
-    findings = []
+    findings: list[GateFinding] = []
     if lean > tolerances.tilt_degrees:
         step = float(np.linalg.norm(slope[0]) * depth[-1] / (len(ordered) - 1))
         message = (
             f"The gantry was tilted by {lean:.1f} degrees: each slice lies {step:.2f} mm beside the one before, so the "
             "slices do not stack into a box."
         )
-        findings.append(_refusal("gantry-tilt", message, ordered))
+        findings.append(finding_of("gantry-tilt", message, ordered))
+    else:
+        findings.extend(_tilt_findings(ordered, lean, tolerances))
     astray = np.linalg.norm(sideways - np.outer(depth, slope[0]) - slope[1], axis=1)
     shifted = [item for item, distance in zip(ordered, astray, strict=True) if distance > tolerances.position_mm]
     if shifted:
         message = f"{len(shifted)} slices lie up to {float(astray.max()):.2f} mm beside the line of the others."
-        findings.append(_refusal("shifted-slices", message, shifted))
+        findings.append(finding_of("shifted-slices", message, shifted))
     return findings
+
+
+def _tilt_findings(
+    ordered: Sequence[SliceHeader], lean_degrees: float, tolerances: GateTolerances
+) -> list[GateFinding]:
+    told = [item for item in ordered if abs(item.gantry_tilt_degrees or 0.0) > lean_degrees + tolerances.tilt_degrees]
+    if not told:
+        return []
+    most = max(abs(item.gantry_tilt_degrees or 0.0) for item in told)
+    message = (
+        f"The scanner says that the gantry was tilted by up to {most:.1f} degrees, but the slices stack upright: they "
+        "were straightened since, or their positions leave the tilt out."
+    )
+    return [finding_of("tilt-disagrees", message, told)]
 
 
 def _step_findings(
     ordered: Sequence[SliceHeader], depths: NDArray[np.float64], tolerances: GateTolerances
 ) -> list[GateFinding]:
-    findings: list[GateFinding] = []
+    findings = repeat_findings(ordered, depths, tolerances)
     gaps = np.diff(depths)
-    same = np.flatnonzero(gaps < tolerances.duplicate_mm)
-    if same.size:
-        touched = sorted({int(index) for index in same} | {int(index) + 1 for index in same})
-        where = ", ".join(f"{depths[int(index)]:.2f}" for index in same[:5])
-        message = (
-            f"{len(touched)} slices share a position with another one (at {where}{' ...' if same.size > 5 else ''} mm)."
-        )
-        findings.append(_refusal("duplicate-positions", message, [ordered[index] for index in touched]))
     keep = np.concatenate([[True], gaps >= tolerances.duplicate_mm])
     distinct = [item for item, kept in zip(ordered, keep, strict=True) if kept]
     places = depths[keep]
@@ -175,7 +181,7 @@ def _step_findings(
             f"{missing} slice{'s are' if missing > 1 else ' is'} missing between {places[index]:.2f} and "
             f"{places[index + 1]:.2f} mm: a gap of {steps[index]:.2f} mm where the step is {usual:.2f} mm."
         )
-        findings.append(_refusal("missing-slices", message, [distinct[index], distinct[index + 1]]))
+        findings.append(finding_of("missing-slices", message, [distinct[index], distinct[index + 1]]))
     ladder = np.concatenate([[0.0], np.cumsum(counts)])
     expected = places[0] + ladder * (places[-1] - places[0]) / ladder[-1]
     astray = np.abs(places - expected)
@@ -185,7 +191,7 @@ def _step_findings(
             f"Steps between slices vary from {steps.min():.2f} to {steps.max():.2f} mm; slices lie up to "
             f"{float(astray.max()):.2f} mm from where even steps would put them."
         )
-        findings.append(_refusal("irregular-spacing", message, uneven))
+        findings.append(finding_of("irregular-spacing", message, uneven))
     findings.extend(_thickness_findings(distinct, usual, tolerances))
     return findings
 
@@ -196,12 +202,15 @@ def _thickness_findings(
     thicknesses = [item.slice_thickness_mm for item in ordered if item.slice_thickness_mm]
     if not thicknesses:
         return []
+    findings: list[GateFinding] = []
+    if max(thicknesses) - min(thicknesses) > tolerances.thickness_mm:
+        message = f"Slices of {min(thicknesses):.2f} to {max(thicknesses):.2f} mm thickness are mixed in one series."
+        findings.append(finding_of("mixed-thickness", message, ordered))
     thickness = float(np.median(thicknesses))
-    uids = tuple(item.sop_instance_uid for item in ordered)
     if thickness > step_mm + tolerances.thickness_mm:
         message = f"Slices are {thickness:.2f} mm thick and {step_mm:.2f} mm apart: neighbours overlap."
-        return [GateFinding("slices-overlap", Severity.WARNING, message, uids)]
-    if thickness < step_mm - tolerances.thickness_mm:
+        findings.append(finding_of("slices-overlap", message, ordered))
+    elif thickness < step_mm - tolerances.thickness_mm:
         message = f"Slices are {thickness:.2f} mm thick and {step_mm:.2f} mm apart: what lies between was not imaged."
-        return [GateFinding("slices-apart", Severity.WARNING, message, uids)]
-    return []
+        findings.append(finding_of("slices-apart", message, ordered))
+    return findings
