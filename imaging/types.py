@@ -209,6 +209,14 @@ class AnnotationSet:
     algorithm: Algorithm | None = None
     case_probabilities: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def structures_only(self) -> bool:
+        """Whether it holds findings, and not one that is a nodule or was taken for one.
+
+        Who outlined organs was not looking for nodules, so that finding none in such a set says nothing.
+        """
+        return bool(self.findings) and all(finding.category is Category.STRUCTURE for finding in self.findings)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:

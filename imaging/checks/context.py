@@ -49,7 +49,7 @@ def read_sets(*, case: Case) -> tuple[AnnotationSet, ...]:
     read = sorted((item for item in case.annotation_sets if item.read), key=lambda item: item.set_id)
     if not read:
         raise NotApplicable("nobody-read", "no reader has read this case, so there is no label to check")
-    asked = [item for item in read if not _structures_only(item)]
+    asked = [item for item in read if not item.structures_only]
     if not asked:
         raise NotApplicable("structures-only", "every label on this case is of another structure than a nodule")
     sources = [item for item in asked if item.kind is not SetKind.REFERENCE]
@@ -72,16 +72,13 @@ def structures_passed_over(*, case: Case) -> tuple[Rejection, ...]:
     structures = [finding for item in read for finding in item.findings if finding.category is Category.STRUCTURE]
     if not structures:
         return ()
-    number = len(structures)
-    what = counted(number=number, noun="label")
-    found = [
-        Rejection(
-            "other-structure",
-            f"{what} of other structures {'was' if number == 1 else 'were'} not judged as {'a nodule' if number == 1 else 'nodules'}",
-            tuple(finding.finding_id for finding in structures),
-        )
-    ]
-    silent = [item.set_id for item in read if _structures_only(item)]
+    message = (
+        "one label of another structure was not judged as a nodule"
+        if len(structures) == 1
+        else f"{counted(number=len(structures), noun='label')} of other structures were not judged as nodules"
+    )
+    found = [Rejection("other-structure", message, tuple(finding.finding_id for finding in structures))]
+    silent = [item.set_id for item in read if item.structures_only]
     if silent:
         sets = counted(number=len(silent), noun="label set")
         found.append(
@@ -93,10 +90,6 @@ def structures_passed_over(*, case: Case) -> tuple[Rejection, ...]:
             )
         )
     return tuple(found)
-
-
-def _structures_only(item: AnnotationSet) -> bool:
-    return bool(item.findings) and all(finding.category is Category.STRUCTURE for finding in item.findings)
 
 
 def prediction_of(*, case: Case) -> Prediction:

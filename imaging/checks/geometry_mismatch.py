@@ -74,7 +74,7 @@ class GeometryMismatch:
         return merged(issues=[issue for issue in issues if issue.score >= parameters.report_from])
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
-        """Return refusals that name no label of this case, and what was not compared with the lungs or other outlines."""
+        """Return refusals that name no label here, and what was not compared with the lungs or other outlines."""
         found = [
             Rejection("refusal-without-label", f"a label set was refused for its geometry: {rejection.message}")
             for owner, rejections in _refusals(case).items()

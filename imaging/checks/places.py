@@ -109,7 +109,7 @@ def candidate_is_finding(*, candidate: Candidate, finding: Finding, grid: Grid, 
 
 
 def candidate_touches_finding(*, candidate: Candidate, finding: Finding) -> bool:
-    """Say whether a candidate's outline shares a voxel with a finding's outline or box, or lies face to face with it."""
+    """Say whether a candidate's outline shares a voxel with a finding's outline or box, or lies against it."""
     if candidate.mask is None or (finding.mask is None and finding.box is None):
         return False
     first, second, third = candidate.mask.origin

@@ -40,8 +40,8 @@ class WrongCategory:
     *size*: the longest axis in a slice, LIDC's 3 mm convention, lies on the other side of the border by more than the
     measurement error, one in-plane voxel. The model's candidate measures a point mark, which has no size of its own,
     with one voxel more. A box, drawn with a voxel to spare on either side, bounds the axis: it is at least its longer
-    edge and at most its diagonal. Score: the probability that the true axis lies beyond the border, the error taken as two
-    standard deviations. Nothing is said within the error.
+    edge and at most its diagonal. Score: the probability that the true axis lies beyond the border, the error taken as
+    two standard deviations. Nothing is said within the error.
     *rating*: a characteristic outside its scale: a broken rule.
     *contradiction*: in one lesion some readers say nodule and others non-nodule; the smaller side is the suspect, with
     the probability that most readers would side with the larger one. An even split accuses the non-nodule side, since
@@ -186,7 +186,7 @@ class WrongCategory:
 
 
 def _long_axis(finding: Finding, case: Case, parameters: CheckParameters) -> tuple[float, float, float, str] | None:
-    """Return the least and greatest that the longest in-plane axis may be, its error (all mm), and what was measured."""
+    """Return the least and greatest the longest in-plane axis may be, its error (all mm), and what was measured."""
     voxel = max(case.volume.grid.spacing_mm[1:])
     if finding.mask is not None:
         axis = measure(finding.mask).long_axis_mm

@@ -49,6 +49,7 @@ def proposals_as_json(proposals: Iterable[Proposal], *, shelf: MaskShelf) -> lis
 
 def prediction_as_json(prediction: Prediction, *, shelf: MaskShelf) -> dict[str, object]:
     """Return a prediction so that it can be read back and compared: identity, input, every candidate and outline."""
+    validated = prediction.validated_diameters_mm
     return {
         "model": {
             "name": prediction.model.name,
@@ -58,7 +59,8 @@ def prediction_as_json(prediction: Prediction, *, shelf: MaskShelf) -> dict[str,
         "input_sha256": prediction.input_sha256,
         "backend": prediction.backend,
         "threshold": prediction.threshold,
-        "validated_diameters_mm": list(prediction.validated_diameters_mm),
+        # None where nobody states what an imported algorithm was validated for.
+        "validated_diameters_mm": validated and list(validated),
         "seconds": round(prediction.seconds, 2),
         "candidates": [
             {

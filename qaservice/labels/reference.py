@@ -79,9 +79,13 @@ def correct_reference(
     a label was missing; ``place_mm`` (LPS) is where. The reference standard's own finding there is looked up by the
     rule that matches lesions across readers. After is None where the reference standard says so already. Where it
     holds nothing to outline or categorise anew, the finding is added: the readers just agreed that it is there.
+    It is a standard of nodules: of a judged organ or planning volume nothing enters it, and nothing is changed.
     Raises InvalidInput where the action lacks its shape or its category.
     """
     reference = open_reference(series)
+    judged = _latest(before_finding)
+    if judged is not None and judged.category == Category.STRUCTURE.value:
+        return None, None
     before = _at(reference, before_finding, place_mm)
     if action is Action.REMOVE:
         if before is None:

@@ -55,7 +55,9 @@ def checked_correction(
     checked: dict[str, object] = {"id": "", "action": action, "origin": "drawn by the reader", "mask": None}
     checked["category"] = None
     if action in {Action.ADD.value, Action.RECATEGORISE.value}:
-        checked["category"] = _member(correction.get("category"), [member.value for member in Category], "category")
+        # The reference standard is one of nodules and of what looked like one; other structures have no place in it.
+        known = [member.value for member in Category if member is not Category.STRUCTURE]
+        checked["category"] = _member(correction.get("category"), known, "category")
     if action in {Action.ADD.value, Action.REPLACE_OUTLINE.value}:
         checked["centre_mm"] = _place(correction.get("centre_mm"))
         checked["diameter_mm"] = _size(correction.get("diameter_mm"))

@@ -6,20 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 
 from compliance.rendering.document import CorrectionRow, Fact, FlagEntry, Picture, VoteRow
 from imaging.errors import ImagingError
-from imaging.types import Grid, Mask, Sphere
+from imaging.pictures.crop import Drawable, Frame, crop_around, slice_nearest
+from imaging.types import Grid, Sphere
 from qaservice.analysis.models import Flag, FlagObservation, FlagState
 from qaservice.common.errors import ServiceError
 from qaservice.labels.models import FindingRevision
 from qaservice.labels.selectors import mask_of
+from qaservice.labels.shapes import box_of_revision
 from qaservice.reports import words
 from qaservice.reports.evidence import Evidence, event_words
-from qaservice.reports.pictures import WIDTH_MM, crop_around, slice_nearest
 from qaservice.review.models import Consensus, Correction, Decision, Phase, Verdict
 from qaservice.studies.models import Series
 from qaservice.studies.selectors import grid_of, slice_hounsfield, sop_instance_uids_of
 
 NOTHING_BEFORE = "nothing stood here"
 ALREADY_SO = "the reference standard was found to say so already"
+FRAME = Frame(side_pixels=192, width_mm=64.0)
 Progress = Callable[[int, int, str], None]
 
 
@@ -201,7 +203,7 @@ def _described(revision: FindingRevision | None) -> str:
         return "no finding in the reference standard"
     if not revision.present:
         return "taken out of the reference standard"
-    shape = {"mask": "outline", "sphere": "sphere", "point": "point"}[revision.shape]
+    shape = "outline" if revision.shape == "mask" else revision.shape
     size = f", {words.decimal(revision.diameter_mm, 1)} mm" if revision.diameter_mm is not None else ""
     return f"{revision.category}, {shape}{size}"
 
@@ -230,8 +232,9 @@ def _picture(flag: Flag, evidence: Evidence, correction: Correction | None) -> t
             hounsfield=slice_hounsfield(flag.series, index),
             place_mm=place,
             radius_mm=flag.radius_mm,
-            label=_shape(label, grid),
-            corrected=_shape(after, grid),
+            label=_shapes(label, grid),
+            corrected=_shapes(after, grid),
+            frame=FRAME,
         )
     except (ServiceError, ImagingError) as error:
         return None, f"No picture: {error.message}", index
@@ -249,18 +252,22 @@ def _picture(flag: Flag, evidence: Evidence, correction: Correction | None) -> t
             right_letter=crop.letters.right,
             top_letter=crop.letters.top,
             bottom_letter=crop.letters.bottom,
-            caption=f"Lung window, {WIDTH_MM:.0f} mm wide. {' '.join(lines)}",
+            caption=f"Lung window, {FRAME.width_mm:.0f} mm wide. {' '.join(lines)}",
         ),
         "",
         index,
     )
 
 
-def _shape(revision: FindingRevision | None, grid: Grid) -> Mask | Sphere | None:
+def _shapes(revision: FindingRevision | None, grid: Grid) -> tuple[Drawable, ...]:
     if revision is None or revision.shape == "point":
-        return None
+        return ()
     if revision.shape == "sphere" and revision.diameter_mm is not None:
-        return Sphere(centre_mm=(revision.x_mm, revision.y_mm, revision.z_mm), diameter_mm=revision.diameter_mm)
+        place = (revision.x_mm, revision.y_mm, revision.z_mm)
+        return (Sphere(centre_mm=place, diameter_mm=revision.diameter_mm),)
+    box = box_of_revision(revision)
+    if box is not None:
+        return (box,)
     mask = mask_of(revision)
     # A label from another grid belongs to no slice of this picture.
-    return mask if mask.grid.digest == grid.digest else None
+    return (mask,) if mask.grid.digest == grid.digest else ()

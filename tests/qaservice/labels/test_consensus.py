@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from imaging.masks.boxes import box_around
 from imaging.masks.build import full_voxels, mask_from_voxels
 from imaging.types import AnnotationSet, Category, Finding, Mask, Sphere
 from qaservice.labels.consensus import consensus_of
 from tests.factories.cases import LEFT_LUNG, RIGHT_LUNG, ball, nodule, outlined, point, reader
 
 GE3, LT3, NON = Category.NODULE_GE_3MM, Category.NODULE_LT_3MM, Category.NON_NODULE
+STRUCTURE = Category.STRUCTURE
 
 
 def marks(*categories: Category | None) -> tuple[AnnotationSet, ...]:
@@ -82,3 +84,38 @@ def test_spheres_give_a_sphere_of_the_middle_size() -> None:
     [one] = consensus_of(sets)
     assert isinstance(one.shape, Sphere) and one.shape.diameter_mm == 6.0
     assert one.shape.centre_mm == pytest.approx(RIGHT_LUNG)
+
+
+def structure(finding_id: str) -> Finding:
+    return outlined(finding_id=finding_id, mask=ball(centre_mm=LEFT_LUNG, diameter_mm=12.0), category=STRUCTURE)
+
+
+def test_an_outlined_organ_is_no_vote_for_a_nodule_and_who_outlined_organs_alone_is_no_reader() -> None:
+    read = [reader(name, nodule(finding_id=name, centre_mm=LEFT_LUNG, diameter_mm=8.0)) for name in "ab"]
+    organs = [reader(f"organs {number}", structure(f"organ {number}")) for number in range(3)]
+    [one] = consensus_of([*read, *organs])
+    assert (one.category, one.marked_by, one.readers) == (GE3, 2, 2)
+    assert {set_id for set_id, _ in one.members} == {"a", "b"}
+    assert consensus_of(organs) == ()
+
+
+def test_a_reader_who_outlined_an_organ_beside_a_nodule_is_a_reader() -> None:
+    both = reader("a", structure("organ"), nodule(finding_id="a", centre_mm=RIGHT_LUNG, diameter_mm=8.0))
+    assert consensus_of([both, reader("b"), reader("c")]) == ()
+
+
+def test_boxes_give_the_box_drawn_nearest_to_the_others_and_no_outline() -> None:
+    drawn = {
+        name: box_around(ball(centre_mm=(LEFT_LUNG[0] + shift, *LEFT_LUNG[1:]), diameter_mm=9.0))
+        for name, shift in (("a", -3.0), ("b", 0.0), ("c", 1.5))
+    }
+    sets = [reader(name, Finding(finding_id=name, category=GE3, box=box)) for name, box in drawn.items()]
+    [one] = consensus_of(sets)
+    assert one.shape == drawn["b"]
+
+
+def test_an_outline_goes_before_the_boxes_around_it() -> None:
+    mask = ball(centre_mm=LEFT_LUNG, diameter_mm=9.0)
+    boxed = [reader(name, Finding(finding_id=name, category=GE3, box=box_around(mask))) for name in "ab"]
+    [one] = consensus_of([*boxed, reader("c", outlined(finding_id="c", mask=mask))])
+    assert isinstance(one.shape, Mask)

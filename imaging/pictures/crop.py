@@ -1,4 +1,4 @@
-"""Pictures of places for the line listing: a lung-window crop with outlines, the way radiologists look at it.
+"""Pictures of places: a lung-window crop of one slice with outlines, the way radiologists look at it.
 
 The picture is turned so that an axial slice has the patient's left on its right and the front at the top, however the
 series was stored; the letters at its edges are computed, not assumed.
@@ -6,6 +6,7 @@ series was stored; the letters at its edges are computed, not assumed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from imaging.geometry.affine import OrientationLetters, orientation_letters, to_index, to_patient
-from imaging.types import Affine, Grid, Mask, PointMm, Sphere
-from qaservice.reports.png import indexed_png
+from imaging.masks.boxes import box_spans
+from imaging.pictures.png import indexed_png
+from imaging.types import Affine, Box, Grid, Mask, PointMm, Sphere
 
-SIDE_PIXELS = 192
-WIDTH_MM = 64.0
 # Lung window as radiologists set it: centre -600, width 1500.
 WINDOW_LOWER_HU = -1350.0
 WINDOW_UPPER_HU = 150.0
@@ -28,6 +28,15 @@ LINE_COLOURS = ((230, 159, 0), (86, 180, 233), (255, 255, 255))
 NOTHING_HU = -1024.0
 
 FloatArray = NDArray[np.float64]
+Drawable = Mask | Sphere | Box
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """How much of the slice a picture shows: a square, this many pixels and millimetres wide."""
+
+    side_pixels: int
+    width_mm: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,18 +55,21 @@ def crop_around(
     hounsfield: NDArray[np.int16],
     place_mm: PointMm,
     radius_mm: float,
-    label: Mask | Sphere | None,
-    corrected: Mask | Sphere | None,
+    label: Sequence[Drawable],
+    corrected: Sequence[Drawable],
+    frame: Frame,
 ) -> Crop:
-    """Return a square picture, ``WIDTH_MM`` wide, of one slice around a place in LPS millimetres.
+    """Return a square picture, as large as ``frame``, of one slice around a place in LPS millimetres.
 
-    ``hounsfield``: (rows, columns) int16 of that slice. The label is outlined solid, its correction dashed, and the
-    flag's place is ringed with dots at ``radius_mm``. What lies outside the image is black.
+    ``hounsfield``: (rows, columns) int16 of that slice. What is labelled is outlined solid, its correction (or what
+    is held against it) dashed, and the place is ringed with dots at ``radius_mm``; no ring for a radius of 0. What
+    lies outside the image is black, and a shape that does not reach this slice is not drawn.
     """
     shown = _upright(grid)
     centre = to_index(grid, place_mm)
     down, right = _steps(grid, shown)
-    offsets = (np.arange(SIDE_PIXELS) - (SIDE_PIXELS - 1) / 2) * (WIDTH_MM / SIDE_PIXELS)
+    pixel_mm = frame.width_mm / frame.side_pixels
+    offsets = (np.arange(frame.side_pixels) - (frame.side_pixels - 1) / 2) * pixel_mm
     # (2, rows, columns): fractional row and column of the stored slice for every pixel of the picture.
     stored = (
         np.array(centre[1:])[:, None, None]
@@ -71,10 +83,11 @@ def crop_around(
     picture = np.clip(np.rint(shade * (GREYS - 1)), 0, GREYS - 1).astype(np.uint8)
     away = np.hypot(offsets[:, None], offsets[None, :])
     turn = np.arctan2(offsets[:, None], offsets[None, :])
-    ring = np.abs(away - max(radius_mm + 2.0, 4.0)) < WIDTH_MM / SIDE_PIXELS
-    picture[ring & _dashes(turn, 18)] = RING
-    for shape, colour in ((label, LABEL), (corrected, CORRECTED)):
-        if shape is not None:
+    if radius_mm > 0:
+        ring = np.abs(away - max(radius_mm + 2.0, 4.0)) < pixel_mm
+        picture[ring & _dashes(turn, 18)] = RING
+    for shapes, colour in ((label, LABEL), (corrected, CORRECTED)):
+        for shape in shapes:
             line = _outline(_inside(shape, grid, slice_index, stored))
             picture[line & _dashes(turn, 9) if colour == CORRECTED else line] = colour
     palette = np.zeros((GREYS + len(LINE_COLOURS), 3), dtype=np.uint8)
@@ -128,13 +141,17 @@ def _steps(grid: Grid, shown: Grid) -> tuple[FloatArray, FloatArray]:
     return np.asarray((inverse @ down)[1:], dtype=np.float64), np.asarray((inverse @ right)[1:], dtype=np.float64)
 
 
-def _inside(shape: Mask | Sphere, grid: Grid, slice_index: int, stored: FloatArray) -> NDArray[np.bool_]:
+def _inside(shape: Drawable, grid: Grid, slice_index: int, stored: FloatArray) -> NDArray[np.bool_]:
     if isinstance(shape, Sphere):
         matrix = grid.matrix
         corner = np.array(to_patient(grid, (slice_index, 0, 0)))
         places = corner[:, None, None] + np.tensordot(matrix[:3, 1:3], stored, axes=1)
         away = np.linalg.norm(places - np.array(shape.centre_mm)[:, None, None], axis=0)
         return np.asarray(away <= shape.diameter_mm / 2, dtype=np.bool_)
+    if isinstance(shape, Box):
+        slices, rows, columns = box_spans(box=shape, grid=grid)
+        within = (rows[0] <= stored[0]) & (stored[0] <= rows[1]) & (columns[0] <= stored[1]) & (stored[1] <= columns[1])
+        return np.asarray(within & (slices[0] <= slice_index <= slices[1]), dtype=np.bool_)
     plane = slice_index - shape.origin[0]
     if not 0 <= plane < shape.voxels.shape[0]:
         return np.zeros(stored.shape[1:], dtype=np.bool_)

@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imaging.geometry.affine import to_index
-from imaging.types import Grid, Mask, Sphere
-from qaservice.reports.pictures import (
+from imaging.geometry.affine import to_index, to_patient
+from imaging.pictures.crop import (
     CORRECTED,
     GREYS,
     LABEL,
     RING,
-    SIDE_PIXELS,
-    WIDTH_MM,
+    Drawable,
+    Frame,
     crop_around,
     slice_nearest,
 )
-from qaservice.reports.png import indexed_png
+from imaging.pictures.png import indexed_png
+from imaging.types import Box, Grid, Mask, Sphere
 
+SIDE_PIXELS, WIDTH_MM = 192, 64.0
 SIZE = 80
 SPACING_MM = 0.8
 PLACE = (3.0, -2.0, 10.0)
@@ -69,7 +70,7 @@ def ball(on: Grid, centre: tuple[float, float, float], radius_mm: float) -> NDAr
     return np.linalg.norm(places - np.array(centre)[:, None, None], axis=0) <= radius_mm
 
 
-def crop(on: Grid, hounsfield: NDArray[np.int16], **shapes: Mask | Sphere | None) -> NDArray[np.uint8]:
+def crop(on: Grid, hounsfield: NDArray[np.int16], **shapes: Drawable) -> NDArray[np.uint8]:
     return decode(_crop(on, hounsfield, **shapes).png)[0]
 
 
@@ -80,8 +81,9 @@ def _crop(on: Grid, hounsfield, *, label=None, corrected=None):
         hounsfield=hounsfield,
         place_mm=PLACE,
         radius_mm=3.0,
-        label=label,
-        corrected=corrected,
+        label=() if label is None else (label,),
+        corrected=() if corrected is None else (corrected,),
+        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=WIDTH_MM),
     )
 
 
@@ -143,6 +145,23 @@ def test_a_sphere_is_drawn_with_its_diameter_in_this_slice():
     assert np.abs(away - 4.0).max() < 0.8
 
 
+@pytest.mark.parametrize("stored", AXIAL)
+def test_a_box_is_drawn_around_what_it_holds_on_the_patients_own_side_however_the_slice_was_stored(stored):
+    down, right = stored
+    on = grid(down, right, np.array([0.0, 0.0, 1.0]))
+    flat = np.full((SIZE, SIZE), -900, dtype=np.int16)
+    # 12 mm towards the patient's left and 8 mm to the front of the middle, 8 x 4 mm, on this slice alone.
+    low, high = (PLACE[0] + 8.0, PLACE[1] - 10.0), (PLACE[0] + 16.0, PLACE[1] - 6.0)
+    box = Box(corner_mm=(*low, PLACE[2] - 1.25), opposite_corner_mm=(*high, PLACE[2] + 1.25))
+    line = np.argwhere(crop(on, flat, label=box) == LABEL)
+    (top, left), (bottom, right_most) = line.min(axis=0), line.max(axis=0)
+    assert np.abs(np.subtract((top, left), pixel_of(low[0], low[1]))).max() <= 2
+    assert np.abs(np.subtract((bottom, right_most), pixel_of(high[0], high[1]))).max() <= 2
+    above = to_patient(on, (6, SIZE / 2, SIZE / 2))
+    elsewhere = Box(corner_mm=(*low, above[2] - 1.25), opposite_corner_mm=(*high, above[2] + 1.25))
+    assert not (crop(on, flat, label=elsewhere) == LABEL).any()
+
+
 def test_a_label_that_does_not_reach_this_slice_is_not_drawn():
     x, y, z = np.eye(3)
     on = grid(y, x, z)
@@ -161,8 +180,9 @@ def test_the_ring_is_dotted_and_what_lies_outside_the_image_is_black():
         hounsfield=narrow,
         place_mm=(PLACE[0] + 25.0, PLACE[1], PLACE[2]),
         radius_mm=3.0,
-        label=None,
-        corrected=None,
+        label=(),
+        corrected=(),
+        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=WIDTH_MM),
     )
     indices, palette = decode(picture.png)
     assert (indices == RING).any()
