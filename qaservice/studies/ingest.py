@@ -18,7 +18,7 @@ from qaservice.studies.assessment import SeriesAssessment, assess_series
 from qaservice.studies.models import AnnotationFile, Ingest, IngestItem, Instance, Series
 from qaservice.studies.reading import Judged, judge
 from qaservice.studies.sources import DELIVERY_LIMITS, open_source
-from qaservice.studies.storing import store_series
+from qaservice.studies.storing import keeps_bytes, store_series
 
 Report = Callable[[int, int, str], None]
 
@@ -50,7 +50,7 @@ def _judge_all(ingest: Ingest, report: Report) -> tuple[list[Judged], int]:
         for number, entry in enumerate(entries):
             report(number, len(entries), "reading files")
             if entry.name not in known:
-                judged.append(judge(entry, CT_READ_LIMITS, writer))
+                judged.append(judge(entry, CT_READ_LIMITS, writer, keep_refused=keeps_bytes(ingest.project)))
         return judged, len(entries)
 
 

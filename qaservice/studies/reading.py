@@ -26,9 +26,16 @@ _NOT_READ_HERE = {
 }
 
 
+TROUBLE = frozenset({Outcome.REFUSED, Outcome.QUARANTINED})
+"""Outcomes of files that somebody may want to try again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One file with its outcome: ``header`` for a slice that may be stored, ``annotation`` for labels, else neither."""
+    """One file with its outcome: ``header`` for a slice that may be stored, ``annotation`` for labels, else neither.
+
+    ``blob`` are the bytes of what may be stored, ``kept`` those of a file that was refused.
+    """
 
     name: str
     kind: str
@@ -39,6 +46,14 @@ class Judged:
     uid: str = ""
     header: SliceHeader | None = None
     blob: BlobItem | None = None
+    kept: BlobItem | None = None
+
+    @property
+    def kept_apart(self) -> BlobItem | None:
+        """Return the bytes of a file that was refused or kept apart, where they were written down to be tried again."""
+        if self.outcome not in TROUBLE:
+            return None
+        return self.kept or self.blob
 
     def quarantined(self, code: str, message: str) -> Judged:
         """Return this file as kept apart, with the reason."""
@@ -49,9 +64,10 @@ class Judged:
         return self.blob is not None and self.kind in ANNOTATION_KINDS
 
 
-def judge(entry: Entry, limits: ReadLimits, writer: BlobWriter) -> Judged:
+def judge(entry: Entry, limits: ReadLimits, writer: BlobWriter, *, keep_refused: bool) -> Judged:
     """Read one file, hand what is kept of it to the blob directory's writer, and say what it is.
 
+    With ``keep_refused`` the bytes of a file that is refused are kept too, so that it can be tried again.
     Never raises for what is in a file. No message quotes a header, which may hold a person's name.
     """
     try:
@@ -71,10 +87,13 @@ def judge(entry: Entry, limits: ReadLimits, writer: BlobWriter) -> Judged:
         header = read_header(data, limits)
     except UnreadableFile as error:
         uid = error.subjects[0] if error.subjects else ""
-        return Judged(entry.name, kind, digest, Outcome.REFUSED, error.code, error.message, uid)
+        kept = writer.write(data=data, media_type=DICOM_TYPE) if keep_refused else None
+        return Judged(entry.name, kind, digest, Outcome.REFUSED, error.code, error.message, uid, kept=kept)
     if kind == "dicom-image" and header.modality != "CT":
         message = "an image of another modality; this service checks labels on CT"
-        return Judged(entry.name, kind, digest, Outcome.REFUSED, "wrong-modality", message, header.sop_instance_uid)
+        kept = writer.write(data=data, media_type=DICOM_TYPE) if keep_refused else None
+        uid = header.sop_instance_uid
+        return Judged(entry.name, kind, digest, Outcome.REFUSED, "wrong-modality", message, uid, kept=kept)
     blob = writer.write(data=data, media_type=DICOM_TYPE)
     return Judged(entry.name, kind, digest, Outcome.STORED, uid=header.sop_instance_uid, header=header, blob=blob)
 

@@ -9,12 +9,12 @@ from django.db import transaction
 
 from compliance.recording import SYSTEM, change, current_change
 from qaservice.common.transitions import step
-from qaservice.projects.models import Project
+from qaservice.projects.models import IdentityPolicy, Project
 from qaservice.storage.services import BlobItem, store_blobs
 from qaservice.studies.arrivals import Arrival
 from qaservice.studies.assessment import SeriesAssessment, printable_text
 from qaservice.studies.models import Ingest, IngestItem, Instance, Series, Study
-from qaservice.studies.reading import Judged
+from qaservice.studies.reading import TROUBLE, Judged
 from qaservice.studies.states import SERIES
 
 WORKER_REASON = "reads an announced delivery"
@@ -68,8 +68,17 @@ def store_series(
     return series
 
 
+def keeps_bytes(project: Project) -> bool:
+    """Return whether files that were refused are kept: never where the project wants to hold no identities (REQ-17)."""
+    return project.identity_policy == IdentityPolicy.KEEP
+
+
 def record_items(*, ingest: Ingest, files: Sequence[Judged]) -> None:
-    """Write down what became of files, inside the running change."""
+    """Write down what became of files, inside the running change, and keep the bytes of those that were not taken."""
+    keeps = keeps_bytes(ingest.project)
+    kept = {file.name: blob for file in files if keeps and (blob := file.kept_apart) is not None}
+    store_blobs(items=list(kept.values()))
+    earlier = _tried_before(ingest, files)
     IngestItem.objects.record_many(
         [
             IngestItem(
@@ -79,14 +88,36 @@ def record_items(*, ingest: Ingest, files: Sequence[Judged]) -> None:
                 kind=file.kind,
                 outcome=file.outcome,
                 code=file.code[:60],
-                message=file.message[:1000],
+                message=_told(file, keeps),
                 uid=file.uid[:64],
+                kept_id=kept[file.name].sha256 if file.name in kept else None,
+                retry_of_id=earlier.get(file.name),
             )
             for file in files
         ],
         current_change(),
         root_label="ingest items",
     )
+
+
+def _told(file: Judged, keeps: bool) -> str:
+    if file.outcome not in TROUBLE or keeps:
+        return file.message[:1000]
+    # A file that was never judged by its identities must not lie here until somebody tries it again.
+    again = "; its bytes were not kept, as the project's identity policy asks: send it again to try it again"
+    return file.message[: 1000 - len(again)] + again
+
+
+def _tried_before(ingest: Ingest, files: Sequence[Judged]) -> dict[str, uuid.UUID]:
+    """Return what became of the same files at the try before, by name; nothing for a delivery of its own."""
+    if ingest.retry_of_id is None:
+        return {}
+    names = [file.name for file in files]
+    earlier: dict[str, uuid.UUID] = {}
+    for start in range(0, len(names), 500):
+        rows = IngestItem.objects.filter(ingest_id=ingest.retry_of_id, name__in=names[start : start + 500])
+        earlier.update(rows.values_list("name", "pk"))
+    return earlier
 
 
 def store_annotation_instance(
