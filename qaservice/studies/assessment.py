@@ -9,8 +9,10 @@ from compliance.ledger.merkle import root
 from imaging.errors import ImagingError
 from imaging.geometry.gate import LUNG_CT_TOLERANCES, GateFinding, GateStatus, Severity, assess
 from imaging.geometry.header import SliceHeader
+from imaging.geometry.policy import MILDEST_GATE_POLICY, GatePolicy, policy_from_words
 from imaging.readers.series import CT_READ_LIMITS, load_volume
 from imaging.types import Grid, Volume
+from qaservice.projects.models import Project
 from qaservice.storage import derived
 from qaservice.storage.selectors import read_blob
 
@@ -46,14 +48,21 @@ def input_digest(digests: Mapping[str, str]) -> str:
     return root([f"{uid} {digests[uid]}".encode() for uid in sorted(digests)]).hex()
 
 
-def assess_series(*, headers: Sequence[SliceHeader], digests: Mapping[str, str]) -> SeriesAssessment:
+def gate_policy_of(project: Project) -> GatePolicy:
+    """Return what the geometry gate's findings mean in a project."""
+    return policy_from_words(project.gate_policy)
+
+
+def assess_series(
+    *, headers: Sequence[SliceHeader], digests: Mapping[str, str], policy: GatePolicy
+) -> SeriesAssessment:
     """Judge one series from its headers; where the gate accepts, decode the pixels too and keep the volume cached.
 
     ``digests`` maps SOP Instance UID to the SHA-256 of the stored bytes. A series whose pixels cannot be decoded is
     refused as one whose positions do not fit is. Not for use inside a transaction: it reads every slice.
     """
     digest = input_digest(digests)
-    verdict = assess(headers, LUNG_CT_TOLERANCES)
+    verdict = assess(headers, LUNG_CT_TOLERANCES, policy)
     findings = [_finding(finding) for finding in verdict.findings]
     if verdict.grid is None:
         return SeriesAssessment(GateStatus.REFUSED.value, findings, None, digest, _technique(headers))
@@ -70,12 +79,17 @@ def assess_series(*, headers: Sequence[SliceHeader], digests: Mapping[str, str])
 
 
 def build_volume(*, headers: Sequence[SliceHeader], digests: Mapping[str, str]) -> Volume:
-    """Return the volume from stored bytes, each checked against its digest."""
+    """Return the volume of an accepted series from stored bytes, each checked against its digest.
+
+    Whatever a project may let pass passes here: the series was accepted under the policy of its day, and a stricter
+    one that came later does not take its volume away.
+    """
     return load_volume(
         slices=headers,
         open_bytes=lambda uid: read_blob(digests[uid]),
         tolerances=LUNG_CT_TOLERANCES,
         limits=CT_READ_LIMITS,
+        policy=MILDEST_GATE_POLICY,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 
 from imaging.geometry.header import SliceHeader
 from imaging.readers.limits import CT_READ_LIMITS
@@ -14,10 +13,10 @@ from qaservice.storage.selectors import read_blob
 from qaservice.storage.services import BlobWriter
 from qaservice.studies import services
 from qaservice.studies.arrivals import Arrival, Held, sort_out
-from qaservice.studies.assessment import SeriesAssessment, assess_series
-from qaservice.studies.models import AnnotationFile, Ingest, IngestItem, Instance, Series
+from qaservice.studies.assessment import SeriesAssessment, assess_series, gate_policy_of
+from qaservice.studies.kept import open_delivery
+from qaservice.studies.models import AnnotationFile, Ingest, IngestItem, Instance, Series, SeriesState
 from qaservice.studies.reading import Judged, judge
-from qaservice.studies.sources import DELIVERY_LIMITS, open_source
 from qaservice.studies.storing import keeps_bytes, store_series
 
 Report = Callable[[int, int, str], None]
@@ -46,7 +45,7 @@ def _judge_all(ingest: Ingest, report: Report) -> tuple[list[Judged], int]:
     known = set(IngestItem.objects.filter(ingest=ingest).values_list("name", flat=True))
     known |= set(AnnotationFile.objects.filter(ingest=ingest).values_list("name", flat=True))
     judged: list[Judged] = []
-    with open_source(Path(ingest.source_path), DELIVERY_LIMITS) as entries, BlobWriter() as writer:
+    with open_delivery(ingest) as entries, BlobWriter() as writer:
         for number, entry in enumerate(entries):
             report(number, len(entries), "reading files")
             if entry.name not in known:
@@ -70,7 +69,7 @@ def _consider(project: Project, series_uid: str, files: Sequence[Judged]) -> tup
         held=_held(project, files),
         study_of_series=None if series is None else series.study.study_instance_uid,
     )
-    if not arrival.new:
+    if not arrival.new and (series is None or series.state != SeriesState.REFUSED):
         return arrival, None
     headers: list[SliceHeader] = [file.header for file in arrival.new if file.header is not None]
     digests = {file.uid: file.sha256 for file in arrival.new}
@@ -78,7 +77,7 @@ def _consider(project: Project, series_uid: str, files: Sequence[Judged]) -> tup
     for uid, sha256 in older.values_list("sop_instance_uid", "blob_id"):
         headers.append(read_header(read_blob(sha256), CT_READ_LIMITS))
         digests[uid] = sha256
-    return arrival, assess_series(headers=headers, digests=digests)
+    return arrival, assess_series(headers=headers, digests=digests, policy=gate_policy_of(project))
 
 
 def _held(project: Project, files: Sequence[Judged]) -> dict[str, Held]:
