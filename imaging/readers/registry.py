@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imaging.readers import coco, segmentation, voc
+from imaging.readers import coco, segmentation, structure_set, voc
 from imaging.readers.formats import LabelFormat
 from imaging.readers.sniff import Kind
 
 LABEL_FORMATS: Mapping[Kind, LabelFormat] = {
     "dicom-seg": segmentation.FORMAT,
+    "dicom-rtstruct": structure_set.FORMAT,
     "voc-xml": voc.FORMAT,
     "coco-json": coco.FORMAT,
 }
