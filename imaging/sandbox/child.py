@@ -10,6 +10,7 @@ import select
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ DONE = "done"
 REFUSED = "refused"
 OUT_OF_MEMORY = "out-of-memory"
 FAILED = "failed"
+
+IDLE_SECONDS = 300.0
+"""A child that is not called for so long gives its memory back."""
+
+IDLE_STATUS = 75
+"""Exit status of a child that ended because nobody called it."""
 
 _GRACE_SECONDS = 0.5
 """After its time the parent ends the child; this much later the kernel does it, should the parent be gone."""
@@ -63,9 +70,11 @@ def serve() -> None:
     own = os.getpid()
     while True:
         try:
-            call: Call = wire.unpack(channel.receive(None))
+            call: Call = wire.unpack(channel.receive(time.monotonic() + IDLE_SECONDS))
         except wire.ChannelClosed:
             os._exit(0)
+        except wire.DeadlinePassed:
+            os._exit(IDLE_STATUS)
         reply = _answer(call)
         if os.getpid() != own:
             # What was called has forked and come back in the copy, which has nothing to say here.

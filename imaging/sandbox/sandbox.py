@@ -216,10 +216,21 @@ class _Child:
             # A child that does not take its call is found out by the answer that fails to come.
             self.channel.send(frame, self.deadline)
 
+    def _receive(self) -> list[bytearray]:
+        try:
+            return self.channel.receive(self.deadline)
+        except wire.ChannelClosed:
+            gone_idle = self.process is not None and self._ended() == protocol.IDLE_STATUS
+            if not (gone_idle and self._served and self.call is not None):
+                raise
+        # The call and the child's going crossed; a new child has served nobody, so this happens once.
+        self.begin(self.call)
+        return self.channel.receive(self.deadline)
+
     def answer(self, packages: frozenset[str]) -> tuple[str, Any]:
         """Return (kind, value) of the call's reply. Raises UnreadableFile, having ended the child."""
         try:
-            kind, value, retire = wire.unpack_answer(self.channel.receive(self.deadline), packages)
+            kind, value, retire = wire.unpack_answer(self._receive(), packages)
         except wire.DeadlinePassed:
             self.end()
             raise self._too_long() from None
@@ -248,10 +259,8 @@ class _Child:
         process = self.process
         if process is None:
             return 0
+        self._ended()
         self.process = None
-        with suppress(subprocess.TimeoutExpired):
-            # A child that closed its pipe is about to end: its own status says more than ours would.
-            process.wait(0.5 if self._is_closed(process) else 0)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         status = process.wait()
@@ -260,13 +269,17 @@ class _Child:
                 stream.close()
         return status
 
-    @staticmethod
-    def _is_closed(process: subprocess.Popen[bytes]) -> bool:
-        if process.stdout is None:
-            return True
+    def _ended(self) -> int | None:
+        """Return the exit status of a child that has closed its pipe: it is about to end, and its status says why."""
+        process = self.process
+        if process is None or process.stdout is None:
+            return None
         poll = select.poll()
         poll.register(process.stdout.fileno(), 0)
-        return bool(poll.poll(0))
+        if poll.poll(0):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
+        return process.poll()
 
 
 def _settled(child: _Child, packages: frozenset[str]) -> Answer[Any]:
@@ -276,6 +289,10 @@ def _settled(child: _Child, packages: frozenset[str]) -> Answer[Any]:
         kind, value = child.answer(packages)
     except ImagingError as error:
         return Answer(None, error)
+    except BaseException:
+        # Interrupted while waiting: the answer that is yet to come must not be taken for the next call's.
+        child.end()
+        raise
     if kind == protocol.DONE:
         return Answer(value, None)
     if kind == protocol.REFUSED:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.errors import GeometryError, UnreadableFile
+from imaging.sandbox.child import IDLE_STATUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,12 @@ def segfault() -> None:
 
 def leave() -> None:
     os._exit(3)
+
+
+def leave_as_if_idle_unless(pid: int) -> str:
+    if os.getpid() == pid:
+        os._exit(IDLE_STATUS)
+    return "served by another child"
 
 
 def print_rubbish(value: int) -> int:

@@ -112,6 +112,24 @@ def test_a_child_that_was_killed_between_calls_is_replaced_unnoticed(sandbox: Sa
     assert sandbox.call(faults.double, 4) == 8
 
 
+def test_a_child_that_gave_up_waiting_as_its_call_came_is_replaced_unnoticed(sandbox: Sandbox) -> None:
+    pid = sandbox.call(faults.own_pid)
+    assert sandbox.call(faults.leave_as_if_idle_unless, pid) == "served by another child"
+
+
+def test_an_interrupted_call_does_not_answer_the_next_one(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.call(faults.double, 1)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("imaging.sandbox.wire.unpack_answer", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sandbox.call(faults.double, 2)
+    assert sandbox.call(faults.double, 3) == 6
+
+
 def test_what_a_parser_prints_reaches_neither_the_answer_nor_the_terminal(
     sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
 ) -> None:
