@@ -36,7 +36,8 @@ def store_series(
 ) -> Series | None:
     """Store what arrived of one series, all or nothing: study, blobs, instances, verdict, and every file's outcome.
 
-    ``assessment`` is the gate's verdict over held and new instances together, None where nothing new arrived.
+    ``assessment`` is the gate's verdict over held and new instances together, None where there is nothing to judge
+    anew: nothing new arrived, and the series stands accepted.
     ``fence`` is called first inside the transaction and raises if another worker has taken over.
     """
     project = ingest.project
@@ -60,11 +61,13 @@ def store_series(
         ):
             kept = [file.blob for file in (*arrival.new, *arrival.quarantined) if file.blob is not None]
             store_blobs(items=kept)
-            if assessment is not None and arrival.new:
-                study = _study_of(project, arrival.new[0])
-                _store_instances(project, study, arrival.new)
+            if assessment is not None and (arrival.new or series is not None):
+                study = _study_of(project, arrival.new[0]) if series is None else series.study
+                if arrival.new:
+                    _store_instances(project, study, arrival.new)
                 series = _judge_series(project, study, series, series_id, series_instance_uid, arrival, assessment)
-            record_items(ingest=ingest, files=_with_verdict(arrival, assessment))
+            tried_again = ingest.retry_of_id is not None
+            record_items(ingest=ingest, files=_with_verdict(arrival, assessment, tried_again))
     return series
 
 
@@ -187,9 +190,6 @@ def _judge_series(
     arrival: Arrival,
     assessment: SeriesAssessment,
 ) -> Series:
-    first = arrival.new[0].header
-    if first is None:
-        raise ValueError("a file without a header belongs to no series")
     count = Instance.objects.filter(project=project, series_instance_uid=series_instance_uid).count()
     values: Mapping[str, object] = {
         "verdict": assessment.verdict,
@@ -214,6 +214,9 @@ def _judge_series(
         if series is not None:
             name = _STEP_OF_STATE[assessment.state]
             return step(series, machine=SERIES, name=name, expected_revision=series.revision, changes=values)
+        first = arrival.new[0].header
+        if first is None:
+            raise ValueError("a file without a header belongs to no series")
         made = Series(
             id=series_id,
             study=study,
@@ -232,12 +235,16 @@ def _judge_series(
         return made
 
 
-def _with_verdict(arrival: Arrival, assessment: SeriesAssessment | None) -> list[Judged]:
-    """Give every file of a refused series the gate's reason: its bytes are kept, but apart."""
+def _with_verdict(arrival: Arrival, assessment: SeriesAssessment | None, tried_again: bool) -> list[Judged]:
+    """Give every file of a refused series the gate's reason: its bytes are kept, but apart.
+
+    A file that is tried again is held already; if its series is refused once more, it waits on.
+    """
     files = [*arrival.new, *arrival.duplicates, *arrival.quarantined]
     refusal = assessment.refusal if assessment is not None else None
     if refusal is None:
         return files
     code, message = refusal
-    refused = [file.quarantined(code, f"the geometry gate refused its series: {message}") for file in arrival.new]
-    return [*refused, *arrival.duplicates, *arrival.quarantined]
+    waiting = [*arrival.new, *arrival.duplicates] if tried_again else arrival.new
+    refused = [file.quarantined(code, f"the geometry gate refused its series: {message}") for file in waiting]
+    return [*refused, *([] if tried_again else arrival.duplicates), *arrival.quarantined]
