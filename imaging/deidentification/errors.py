@@ -9,5 +9,5 @@ class NotDeidentifiable(ImagingError):
     """The file may still show who someone is, and nothing here can remove that; so nothing of it is kept.
 
     Codes: ``burned-in-annotation``, ``encapsulated-document``, ``directory-file``, ``not-parsable``,
-    ``structured-content``, ``unknown-label-format``.
+    ``structured-content``, ``unknown-label-format``; and ``identifies-a-person`` where a project refuses instead.
     """

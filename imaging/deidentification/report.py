@@ -109,6 +109,9 @@ class Tally:
     def note(self, action: Action, name: str) -> None:
         self._counts.setdefault(action, Counter())[name] += 1
 
+    def changed(self, name: str, before: str) -> None:
+        """Be told which field of a label file is changed; its value is for looking at, not for keeping."""
+
     def remark(self, sentence: str) -> None:
         self._remarks[sentence] += 1
 
