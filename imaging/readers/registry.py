@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imaging.readers import coco, segmentation, structure_set, voc
+from imaging.readers import coco, nifti, nrrd, segmentation, structure_set, voc
 from imaging.readers.formats import LabelFormat
 from imaging.readers.sniff import Kind
 
@@ -13,4 +13,6 @@ LABEL_FORMATS: Mapping[Kind, LabelFormat] = {
     "dicom-rtstruct": structure_set.FORMAT,
     "voc-xml": voc.FORMAT,
     "coco-json": coco.FORMAT,
+    "nifti": nifti.FORMAT,
+    "nrrd": nrrd.FORMAT,
 }
