@@ -116,7 +116,8 @@ class ElementRules:
             self._other(dataset, element, keyword)
 
     def _sequence(self, dataset: Dataset, element: DataElement, keyword: str) -> None:
-        action = basic_action(element.tag)
+        # A verified report must keep its observers (PS3.3 C.17.2); all that their items may hold has its own action.
+        action = None if keyword == "VerifyingObserverSequence" else basic_action(element.tag)
         if keyword == "ContentSequence":
             if not self._keeps_content:
                 raise NotDeidentifiable(
@@ -130,8 +131,7 @@ class ElementRules:
                 element.value = []
                 self._tally.note(Action.EMPTIED, keyword)
         elif action is Basic.REPLACE:
-            # Identification sequences: a dummy item would be an invented person, and none is required by the storage
-            # objects that are taken here.
+            # A dummy item would be an invented person, and none is required by the objects that are taken here.
             self._remove(dataset, element.tag, keyword)
         else:
             for item in element.value or ():

@@ -34,7 +34,7 @@ spherical sphericity spiculated spiculation spinal spine spleen squamous standar
 structure structures study sub subpleural subsolid subtle subtlety superior surface target texture the thick
 thin third thoracic thorax thyroid tissue total trachea tree true truth tuberculosis tumor tumors tumour tumours
 type unblinded unclassified unknown unspecified upper vein vena ventricle vertebra vertebrae vertebral vessel
-vessels view volume wall watershed well whole with without zone
+vessels view volume wall watershed well whole with without yes no unknow zone
 """
 _WORDS = frozenset(_TISSUE_SHAPE_PLACE.split())
 
