@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from imaging.errors import UnreadableFile
@@ -56,12 +56,14 @@ class EntryUnreadable(Exception):
 class Entry:
     """One file of a delivery. ``name`` is its path inside, unique in the delivery.
 
-    ``read(n)`` returns the first n bytes, ``read(None)`` all; it raises EntryUnreadable.
+    ``read(n)`` returns the first n bytes, ``read(None)`` all; it raises EntryUnreadable. ``path`` is where it lies
+    as a plain file of its own, None where it does not; ``size`` is what its container says.
     """
 
     name: str
     size: int
     read: Callable[[int | None], bytes]
+    path: Path | None = None
 
 
 @contextmanager
@@ -82,7 +84,7 @@ def open_delivery(path: Path, limits: SourceLimits) -> Iterator[tuple[Entry, ...
         with _tar(path) as tar:
             yield _checked(_tar_entries(tar, path.stat().st_size, limits), limits)
     else:
-        yield _checked([Entry(path.name, path.stat().st_size, _file_reader(path, limits))], limits)
+        yield _checked([Entry(path.name, path.stat().st_size, _file_reader(path, limits), path)], limits)
 
 
 def _checked(entries: Sequence[Entry], limits: SourceLimits) -> tuple[Entry, ...]:
@@ -106,7 +108,7 @@ def _checked(entries: Sequence[Entry], limits: SourceLimits) -> tuple[Entry, ...
             copy += 1
             name = f"{entry.name} (number {copy} of this name)"
         taken.add(name)
-        unique.append(Entry(name, entry.size, entry.read))
+        unique.append(replace(entry, name=name))
     return tuple(unique)
 
 
@@ -122,7 +124,7 @@ def _directory_entries(folder: Path, limits: SourceLimits) -> list[Entry]:
             elif stat.S_ISDIR(mode):
                 waiting.append(child)
             elif stat.S_ISREG(mode):
-                entries.append(Entry(_printable(name), child.stat().st_size, _file_reader(child, limits)))
+                entries.append(Entry(_printable(name), child.stat().st_size, _file_reader(child, limits), child))
             else:
                 entries.append(Entry(_printable(name), 0, _refusing("special-file", "not a plain file")))
         if len(entries) > limits.files:
