@@ -78,9 +78,10 @@ def fit_of(*, shape: tuple[int, int, int], affine: NDArray[np.float64], image: G
         return direct
     flips = _flip(shape, affine, image)
     shift = _whole_shift(shape, direct, image)
-    # A mirrored grid of a nearly symmetrical image is also a shifted one; dropping the sign of x and y together is the
-    # commoner mistake, any other mirroring the rarer.
-    if flips is not None and (flips[0] == (True, True, False) or shift is None):
+    # A mirrored grid of a nearly symmetrical image is also a shifted one. Dropping the sign of x and y together is the
+    # commonest mistake; any other mirroring is believed only where the shift would be most of the image.
+    far = bool(np.any(2 * np.abs(direct.offset) > np.array(image.shape)))
+    if flips is not None and (flips[0] == (True, True, False) or shift is None or far):
         return _refused(_flip_refusal(*flips))
     if shift is not None:
         return _refused(shift)

@@ -159,7 +159,7 @@ def _labelled(
         values = [int(value) for value in _distinct(layer)]
         found.update((number, value) for value in values)
         if not segments and len(layers) == 1 and len(values) == 1:
-            yield from _components(np.equal(layer, values[0]), f"label {values[0]}", None, rejections)
+            yield from _components(np.isin(layer, values), f"label {values[0]}", None, rejections)
             return
         for value, box in _boxes(layer, values):
             name = described.get((number, value), f"label {value}")
