@@ -64,7 +64,7 @@ def write_coco(labelled: LabelledSeries, context: WriteContext) -> Written:
             parts.extend(slices)
             if len(slices) > 1:
                 message = f"The format does not say that the labels on {len(slices)} slices are one finding."
-                named.append(Loss(LossKind.SLICES, message, one.source.set_id, finding.finding_id))
+                named.append(Loss(LossKind.PARTS, message, one.source.set_id, finding.finding_id))
         files.append(_file(one, parts, labelled, context, ordinal=ordinal))
     return Written(tuple(files), tuple(named))
 
@@ -150,6 +150,8 @@ def _file(
         media_type="application/json",
         data=json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(),
         set_ids=(carried.source.set_id,),
+        read_as="coco-json",
+        carries=CARRIES,
         content=tuple(finding for _, finding in parts),
     )
 
@@ -183,7 +185,6 @@ def _annotation(number: int, index: int, finding: Finding, grid: Grid) -> dict[s
 WRITER = LabelWriter(
     name="coco-json",
     title="COCO annotations (JSON)",
-    read_as="coco-json",
     needs_header=False,
     carries=CARRIES,
     write=write_coco,

@@ -22,7 +22,7 @@ class LossKind(StrEnum):
 
     FINDING = "finding-left-out"
     SHAPE = "shape-reduced"
-    SLICES = "identity-across-slices"
+    PARTS = "one-finding-in-parts"
     TRACKING = "tracking-uid"
     CATEGORY = "category"
     SIZE_CLASS = "size-class"
@@ -113,14 +113,17 @@ class LabelledSeries:
 class WrittenFile:
     """One file. ``content`` is what it says, in our own terms: what its reader should return.
 
-    It is the findings as far as the format carries them, and empty for a file that only accompanies another.
-    ``sop_instance_uid`` is empty for what is not DICOM.
+    It is the findings as far as the format carries them, under the names that the file gives them. ``read_as`` is the
+    kind that the file is read back as, None for a sidecar that only accompanies another; ``carries`` what of its
+    content the file tells. ``sop_instance_uid`` is empty for what is not DICOM.
     """
 
     name: str
     media_type: str
     data: bytes
     set_ids: tuple[str, ...]
+    read_as: Kind | None
+    carries: Carried
     content: tuple[Finding, ...] = ()
     sop_instance_uid: str = ""
 
@@ -137,14 +140,12 @@ class Written:
 class LabelWriter:
     """One format that labels are written in.
 
-    ``read_as`` is the kind of file that the written one is read back as. ``write`` raises NotApplicable where a DICOM
-    object is asked for without a header or a frame of reference, and nothing else for findings of the stated types:
-    what cannot be carried is a loss.
+    ``write`` raises NotApplicable where a DICOM object is asked for without a header or a frame of reference
+    (``needs_header``), and nothing else: what cannot be carried is a loss.
     """
 
     name: str
     title: str
-    read_as: Kind
     needs_header: bool
     carries: Carried
     write: Callable[[LabelledSeries, WriteContext], Written]

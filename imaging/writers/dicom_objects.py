@@ -6,7 +6,9 @@ import io
 from collections.abc import Iterable
 
 import numpy as np
+from highdicom import AlgorithmIdentificationSequence
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.sr.coding import Code
 from pydicom.uid import UID
 from pydicom.valuerep import DSfloat
 
@@ -135,6 +137,15 @@ def file_bytes(dataset: Dataset | FileDataset) -> bytes:
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def algorithm_identification(name: str, version: str) -> AlgorithmIdentificationSequence:
+    """Return which algorithm made something (PS3.3 10.16); of its family no more is said than that it is a machine's."""
+    return AlgorithmIdentificationSequence(
+        name=one_line(name, 64),
+        family=Code("123109", "DCM", "Artificial Intelligence"),
+        version=one_line(version, 64),
+    )
 
 
 def person_name(text: str) -> str:

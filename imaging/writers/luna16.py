@@ -65,6 +65,8 @@ def write_luna16(labelled: LabelledSeries, context: WriteContext) -> Written:
                 media_type="text/csv",
                 data=("\n".join(rows) + "\n").encode(),
                 set_ids=(one.source.set_id,),
+                read_as="luna16-csv",
+                carries=CARRIES,
                 content=tuple(content),
             )
         )
@@ -86,7 +88,6 @@ def _row(series_instance_uid: str, sphere: Sphere) -> str:
 WRITER = LabelWriter(
     name="luna16-csv",
     title="LUNA16 annotations (CSV)",
-    read_as="luna16-csv",
     needs_header=False,
     carries=CARRIES,
     write=write_luna16,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from highdicom import AlgorithmIdentificationSequence
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from numpy.typing import NDArray
-from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
 from imaging.masks.build import box_of
@@ -24,7 +24,7 @@ from imaging.writers.contract import (
     Written,
     WrittenFile,
 )
-from imaging.writers.dicom_objects import file_bytes, person_name, source_slices, stamp
+from imaging.writers.dicom_objects import algorithm_identification, file_bytes, person_name, source_slices, stamp
 from imaging.writers.identity import algorithm_of, author_of, file_stem, labels_of, object_uid, one_line
 
 MEDIA_TYPE = "application/dicom"
@@ -104,7 +104,9 @@ def segmentation_of(
         media_type=MEDIA_TYPE,
         data=file_bytes(dataset),
         set_ids=(source.set_id,),
-        content=findings,
+        read_as="dicom-seg",
+        carries=CARRIES,
+        content=named_as_written(carried),
         sop_instance_uid=uid,
     )
 
@@ -114,10 +116,18 @@ def segment_labels(carried: CarriedSet) -> tuple[str, ...]:
     return labels_of(carried.findings, length=64)
 
 
+def named_as_written(carried: CarriedSet) -> tuple[Finding, ...]:
+    """Return the findings of a set under the names that DICOM objects give them."""
+    labels = segment_labels(carried)
+    return tuple(replace(finding, source_label=label) for finding, label in zip(carried.findings, labels, strict=True))
+
+
 def renamed(carried: CarriedSet) -> list[Loss]:
     """Return a loss for every name that a DICOM object gives only in part, or with a number behind it."""
     return [
-        Loss(LossKind.NAME, "The name is changed: too long, or not the only one.", carried.source.set_id, one.finding_id)
+        Loss(
+            LossKind.NAME, "The name is changed: too long, or not the only one.", carried.source.set_id, one.finding_id
+        )
         for one, label in zip(carried.findings, segment_labels(carried), strict=True)
         if one.source_label and label != one.source_label
     ]
@@ -131,19 +141,10 @@ def _description(number: int, label: str, finding: Finding, carried: CarriedSet)
         segmented_property_category=codes.PROPERTY_CATEGORY[finding.category],
         segmented_property_type=codes.PROPERTY_TYPE[finding.category],
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC if automatic else SegmentAlgorithmTypeValues.MANUAL,
-        algorithm_identification=_algorithm(carried) if automatic else None,
+        algorithm_identification=algorithm_identification(*algorithm_of(carried.source)) if automatic else None,
         tracking_uid=finding.tracking_uid,
         tracking_id=label,
         anatomic_regions=[codes.LUNG] if finding.category.is_nodule else None,
-    )
-
-
-def _algorithm(carried: CarriedSet) -> AlgorithmIdentificationSequence:
-    name, version = algorithm_of(carried.source)
-    return AlgorithmIdentificationSequence(
-        name=one_line(name, 64),
-        family=Code("123109", "DCM", "Artificial Intelligence"),
-        version=one_line(version, 64),
     )
 
 
@@ -183,7 +184,6 @@ def _planes(mask: Mask, place: dict[int, int]) -> list[tuple[NDArray[np.bool_], 
 WRITER = LabelWriter(
     name="dicom-seg",
     title="DICOM Segmentation",
-    read_as="dicom-seg",
     needs_header=True,
     carries=CARRIES,
     write=write_segmentations,

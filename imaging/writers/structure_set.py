@@ -24,6 +24,7 @@ from imaging.writers.contract import (
     WrittenFile,
 )
 from imaging.writers.dicom_objects import (
+    algorithm_identification,
     copy_patient_and_study,
     decimals,
     file_bytes,
@@ -32,7 +33,7 @@ from imaging.writers.dicom_objects import (
     stamp,
 )
 from imaging.writers.identity import algorithm_of, author_of, file_stem, object_uid, one_line
-from imaging.writers.segmentation import MEDIA_TYPE, renamed, segment_labels
+from imaging.writers.segmentation import MEDIA_TYPE, named_as_written, renamed, segment_labels
 
 SERIES_NUMBER = 9301
 _STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"
@@ -41,7 +42,7 @@ _STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"
 CARRIES = Carried(
     shapes=frozenset({"mask", "point"}),
     category=CategoryFidelity.KIND,
-    tracking=False,
+    tracking=True,
     names=True,
     characteristics=False,
     attributes=False,
@@ -95,7 +96,9 @@ def _structure_set(
     dataset.ReferencedFrameOfReferenceSequence = [_referenced_frame(header, labelled)]
     labels = segment_labels(carried)
     numbered = list(enumerate(zip(labels, carried.findings, strict=True), start=1))
-    dataset.StructureSetROISequence = [_region(n, label, carried, labelled) for n, (label, _) in numbered]
+    dataset.StructureSetROISequence = [
+        _region(n, label, finding, carried, labelled) for n, (label, finding) in numbered
+    ]
     dataset.ROIContourSequence = [_contours(n, finding, header, labelled) for n, (_, finding) in numbered]
     dataset.RTROIObservationsSequence = [_observation(n, finding, carried) for n, (_, finding) in numbered]
     dataset.ApprovalStatus = "UNAPPROVED"
@@ -105,7 +108,9 @@ def _structure_set(
         media_type=MEDIA_TYPE,
         data=file_bytes(dataset),
         set_ids=(source.set_id,),
-        content=carried.findings,
+        read_as="dicom-rtstruct",
+        carries=CARRIES,
+        content=named_as_written(carried),
         sop_instance_uid=uid,
     )
 
@@ -141,16 +146,19 @@ def _image_reference(header: Dataset, labelled: LabelledSeries, index: int) -> D
     return reference
 
 
-def _region(number: int, label: str, carried: CarriedSet, labelled: LabelledSeries) -> Dataset:
+def _region(number: int, label: str, finding: Finding, carried: CarriedSet, labelled: LabelledSeries) -> Dataset:
     region = Dataset()
     region.ROINumber = number
     region.ReferencedFrameOfReferenceUID = labelled.image.grid.frame_of_reference_uid
     region.ROIName = label
+    # The module itself has no place for the lesion's identity; as in a SEG, it is the tracking UID (C.8.20.4).
+    region.TrackingUID, region.TrackingID = finding.tracking_uid, label
     automatic = carried.source.kind is SetKind.ALGORITHM
     region.ROIGenerationAlgorithm = "AUTOMATIC" if automatic else "MANUAL"
     if automatic:
         name, version = algorithm_of(carried.source)
         region.ROIGenerationDescription = one_line(f"{name} {version}", 64)
+        region.ROIDerivationAlgorithmIdentificationSequence = list(algorithm_identification(name, version))
     return region
 
 
@@ -211,7 +219,6 @@ def _contour(kind: str, points: list[PointMm], image: Dataset) -> Dataset:
 WRITER = LabelWriter(
     name="dicom-rtstruct",
     title="DICOM RT Structure Set",
-    read_as="dicom-rtstruct",
     needs_header=True,
     carries=CARRIES,
     write=write_structure_sets,

@@ -51,7 +51,7 @@ from imaging.writers.contract import (
 )
 from imaging.writers.dicom_objects import file_bytes, person_name, source_slices, stamp
 from imaging.writers.identity import algorithm_of, author_of, file_stem, object_uid, one_line
-from imaging.writers.segmentation import MEDIA_TYPE, renamed, segment_labels, segmentation_of
+from imaging.writers.segmentation import MEDIA_TYPE, named_as_written, renamed, segment_labels, segmentation_of
 
 SERIES_NUMBER = 9501
 
@@ -150,7 +150,9 @@ def _report(
         media_type=MEDIA_TYPE,
         data=file_bytes(dataset),
         set_ids=(source.set_id,),
-        content=carried.findings,
+        read_as="dicom-sr",
+        carries=CARRIES,
+        content=named_as_written(carried),
         sop_instance_uid=uid,
     )
 
@@ -287,7 +289,6 @@ def _observer(carried: CarriedSet, context: WriteContext) -> ObservationContext:
 WRITER = LabelWriter(
     name="dicom-sr",
     title="DICOM structured report (TID 1500) with its segmentation",
-    read_as="dicom-sr",
     needs_header=True,
     carries=CARRIES,
     write=write_structured_reports,
