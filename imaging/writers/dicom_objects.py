@@ -140,7 +140,7 @@ def file_bytes(dataset: Dataset | FileDataset) -> bytes:
 
 
 def algorithm_identification(name: str, version: str) -> AlgorithmIdentificationSequence:
-    """Return which algorithm made something (PS3.3 10.16); of its family no more is said than that it is a machine's."""
+    """Return which algorithm made something (PS3.3 10.16); its family is given as artificial intelligence."""
     return AlgorithmIdentificationSequence(
         name=one_line(name, 64),
         family=Code("123109", "DCM", "Artificial Intelligence"),

@@ -1,4 +1,4 @@
-"""Outlines as NIfTI label maps with a sidecar that says what each value means: one map a set, more where they overlap."""
+"""Outlines as NIfTI label maps, one a set and more where they overlap, with a sidecar that says what values mean."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -48,8 +49,11 @@ CARRIES = Carried(
 LABELS_A_MAP = 255
 """A byte a voxel."""
 
+COMPRESSION = 5
+"""Label maps are mostly zeros: higher levels cost seconds and save nothing."""
+
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_MILLIMETRES = 2
+_Nifti1Image: Any = nibabel.Nifti1Image  # the library is not typed
 _SCANNER = 1
 
 
@@ -113,13 +117,13 @@ def label_map_bytes(findings: tuple[Finding, ...], grid: Grid) -> bytes:
             view = values[box_of(finding.mask)]
             view[finding.mask.voxels] = value
     ras = _LPS_TO_RAS @ grid.matrix[:, [2, 1, 0, 3]]
-    picture = nibabel.Nifti1Image(values.transpose(2, 1, 0), ras)
+    picture = _Nifti1Image(values.transpose(2, 1, 0), ras)
     picture.set_sform(ras, code=_SCANNER)
     # A quaternion cannot say that axes lean; where they do, the matrix alone speaks.
     picture.set_qform(ras, code=_SCANNER if _at_right_angles(ras) else 0, strip_shears=True)
     picture.header.set_xyzt_units("mm")
     # No time of compression in the file: the same labels are the same bytes.
-    return gzip.compress(picture.to_bytes(), compresslevel=3, mtime=0)
+    return gzip.compress(picture.to_bytes(), compresslevel=COMPRESSION, mtime=0)
 
 
 def _as_read(layer: tuple[Finding, ...]) -> tuple[Finding, ...]:

@@ -76,8 +76,8 @@ def write_structured_reports(labelled: LabelledSeries, context: WriteContext) ->
     """Return one TID 1500 report a set, and the SEG with its outlines where it has any.
 
     Each finding is one measurement group with its tracking UID (the segment's too), its kind, the sizes of an outline
-    as ``measure`` gives them, the diameter of a sphere, and LIDC's characteristics as coded qualitative evaluations. The
-    observer is the reader under the pseudonym that the set has, the algorithm, or the consensus as a device.
+    as ``measure`` gives them, the diameter of a sphere, and LIDC's characteristics as coded qualitative evaluations.
+    The observer is the reader under the pseudonym that the set has, the algorithm, or the consensus as a device.
     Raises NotApplicable as ``source_header`` does.
     """
     sets, losses = carried_sets(
@@ -98,9 +98,7 @@ def write_structured_reports(labelled: LabelledSeries, context: WriteContext) ->
 
 def _rated(finding: Finding, carried: CarriedSet, losses: list[Loss]) -> Finding:
     """The finding with those ratings alone that have a code."""
-    coded = {
-        name: value for name, value in finding.characteristics.items() if value in codes.RATING.get(name, {}).keys()
-    }
+    coded = {name: value for name, value in finding.characteristics.items() if value in codes.RATING.get(name, {})}
     without = sorted(set(finding.characteristics) - set(coded))
     if without:
         message = f"There is no code for these ratings, which are left out ({', '.join(without)})."
