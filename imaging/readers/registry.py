@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imaging.readers import coco, nifti, nrrd, segmentation, structure_set, voc
+from imaging.readers import coco, datalist, luna16, nifti, nrrd, segmentation, structure_set, voc
 from imaging.readers.formats import LabelFormat
 from imaging.readers.sniff import Kind
 
@@ -15,4 +15,6 @@ LABEL_FORMATS: Mapping[Kind, LabelFormat] = {
     "coco-json": coco.FORMAT,
     "nifti": nifti.FORMAT,
     "nrrd": nrrd.FORMAT,
+    "luna16-csv": luna16.FORMAT,
+    "monai-datalist": datalist.FORMAT,
 }

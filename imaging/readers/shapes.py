@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.geometry.affine import to_index, to_patient
-from imaging.types import Box, Grid, PointMm, RoundTrip, Sphere
+from imaging.geometry.series import PlacedSeries
+from imaging.types import Box, Grid, PointMm, RoundTrip
 
 NOTHING_MOVED = RoundTrip(0.0, 0.0)
 """Of a shape that is held in the very coordinates that its source gave."""
@@ -70,11 +71,6 @@ def point_reach_mm(grid: Grid, point: PointMm) -> float:
     return _beyond_mm(grid, index, index)
 
 
-def sphere_outside(grid: Grid, sphere: Sphere) -> float:
-    """Return how far a sphere's centre lies beyond the image, millimetres; its rim may pass the edge."""
-    return point_reach_mm(grid, sphere.centre_mm)
-
-
 def outside_message(grid: Grid, what: str, point: PointMm, reach_mm: float) -> str:
     """Say where something lies outside the image, and whether turning x and y over (RAS for LPS) would bring it in."""
     x, y, z = point
@@ -103,15 +99,19 @@ def in_plane_longest_mm(grid: Grid, box: Box) -> float:
     return max(abs(second[axis] - first[axis]) * grid.spacing_mm[axis] for axis in (1, 2))
 
 
-def slices_of_box(grid: Grid, box: Box) -> range:
-    """Return the slices whose centres a box holds; the nearest one where it holds none."""
-    ends = sorted((to_index(grid, box.corner_mm)[0], to_index(grid, box.opposite_corner_mm)[0]))
-    first = max(0, int(np.ceil(ends[0] - EDGE_TOLERANCE)))
-    last = min(grid.shape[0] - 1, int(np.floor(ends[1] + EDGE_TOLERANCE)))
-    if first <= last:
-        return range(first, last + 1)
-    nearest = min(max(round((ends[0] + ends[1]) / 2), 0), grid.shape[0] - 1)
-    return range(nearest, nearest + 1)
+def images_of_box(image: PlacedSeries, box: Box) -> tuple[str, ...]:
+    """Return the images that a box meets, by SOP Instance UID in slice order; see ``images_between``."""
+    ends = sorted((to_index(image.grid, box.corner_mm)[0], to_index(image.grid, box.opposite_corner_mm)[0]))
+    return images_between(ends[0], ends[1], image)
+
+
+def images_between(first: float, last: float, image: PlacedSeries) -> tuple[str, ...]:
+    """Return the images whose planes lie between two slice indices, the nearest one where there is none."""
+    count = image.grid.shape[0]
+    low, high = max(0, int(np.ceil(first - EDGE_TOLERANCE))), min(count - 1, int(np.floor(last + EDGE_TOLERANCE)))
+    if low > high:
+        low = high = min(max(round((first + last) / 2), 0), count - 1)
+    return image.sop_instance_uids[low : high + 1]
 
 
 def _beyond_mm(grid: Grid, low: NDArray[np.float64], high: NDArray[np.float64]) -> float:
