@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from imaging.errors import GeometryError, UnreadableFile
 from imaging.geometry.gate import GateTolerances, Severity, assess
@@ -28,6 +27,7 @@ from imaging.readers.dataset import (
     whole_of,
 )
 from imaging.readers.limits import CT_READ_LIMITS, ReadLimits
+from imaging.readers.pixels import stored_values
 from imaging.types import Volume
 
 __all__ = [
@@ -288,23 +288,7 @@ def _stored_values(header: SliceHeader, data: bytes, limits: ReadLimits) -> NDAr
     if text_of(opened.dataset, "SOPInstanceUID") != header.sop_instance_uid:
         raise UnreadableFile("another-instance", "The file is not the instance that was asked for.", subjects=subjects)
     _check_pixel_claim(_header(opened), opened, limits)
-    try:
-        values: NDArray[np.generic] = pixel_array(opened.dataset, raw=True)
-    except MemoryError:
-        raise UnreadableFile("pixel-claim-too-large", "The pixels do not fit memory.", subjects=subjects) from None
-    # Decoders raise whatever their libraries do on damaged or unsupported streams.
-    except Exception as error:
-        syntax = UID(opened.transfer_syntax_uid).name
-        raise UnreadableFile(
-            "pixels-not-decoded",
-            f"The pixels cannot be decoded ({type(error).__name__}; transfer syntax {syntax}).",
-            subjects=subjects,
-        ) from error
-    if values.shape != (header.rows, header.columns):
-        raise UnreadableFile(
-            "pixels-not-decoded", f"The pixels decode to {values.shape}, not to one slice.", subjects=subjects
-        )
-    return values
+    return stored_values(opened, header, limits)
 
 
 def _to_hounsfield(stored: NDArray[np.generic], header: SliceHeader, tally: Counter[str]) -> NDArray[np.int16]:
