@@ -125,7 +125,7 @@ def _corners(grid: Grid) -> NDArray[np.float64]:
 def _unknown(references: ImageReferences, found: Sequence[Series], image_names: Mapping[str, str]) -> str:
     """Say what a file names that is not held here."""
     held = {one.series_instance_uid for one in found}
-    series = sorted(references.series_instance_uids - held)
+    series = sorted(references.series_instance_uids - references.sop_instance_uids - held)
     names = sorted(references.image_names - set(image_names))
     said = []
     if series and (not found or len(references.series_instance_uids) > 1):

@@ -7,7 +7,7 @@ from django.db import transaction
 from compliance.recording import SYSTEM
 from qaservice.jobs.models import Job
 from qaservice.jobs.registry import JobContext, executor
-from qaservice.labels.importing import import_file
+from qaservice.labels.importing import import_files
 from qaservice.labels.models import AnnotationSet
 from qaservice.labels.services import fix_dataset_version
 from qaservice.studies.models import AnnotationFile, Ingest, IngestState
@@ -28,9 +28,9 @@ def import_delivery(context: JobContext) -> None:
             context.complete()
         return
     files = list(AnnotationFile.objects.filter(ingest=ingest))
-    for number, file in enumerate(files):
-        context.progress(number, len(files), "reading annotations")
-        import_file(ingest=ingest, file=file, simulated=ingest.simulated, fence=context.fence)
+    context.progress(0, len(files), "reading annotations")
+    for done in import_files(ingest=ingest, files=files, simulated=ingest.simulated, fence=context.fence):
+        context.progress(done, len(files), "reading annotations")
     if AnnotationSet.objects.filter(project=ingest.project).exists():
         fix_dataset_version(
             project=ingest.project,

@@ -12,7 +12,20 @@ from qaservice.projects.models import Project
 from qaservice.studies.models import IngestItem, Instance
 
 # Taken off a name to get its stem; any other dot is part of it, as in a UID.
-_SUFFIXES = (".gz", ".dcm", ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".nii", ".nrrd")
+_SUFFIXES: tuple[str, ...] = (
+    ".gz",
+    ".dcm",
+    ".dicom",
+    ".ima",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".nii",
+    ".nrrd",
+)
 _SUFFIXES += (".mha", ".mhd", ".raw", ".xml", ".json", ".txt")
 
 
@@ -35,9 +48,15 @@ class ImageNames:
     def __init__(self, project: Project) -> None:
         self._project = project
 
-    def resolve(self, names: Iterable[str], *, ingest: object) -> Mapping[str, str]:
-        """Return the names that mean something here, each with the SOP Instance UID of its image."""
-        found = {name: uid for name in names if (uid := self._one(name, ingest)) is not None}
+    def resolve(self, names: Iterable[str], *, ingest: object, volumes: bool) -> Mapping[str, str]:
+        """Return the names that mean something here, each with the SOP Instance UID of its image.
+
+        With ``volumes`` the format names whole scans, and a name may mean a folder: its scan's first image stands for
+        it. Without, a folder is never taken for an image. A part of another name's path says nothing by itself.
+        """
+        listed = set(names)
+        above = {part for name in listed for part in _parts(name)[:-1]}
+        found = {name: uid for name in listed - above if (uid := self._one(name, ingest, volumes)) is not None}
         # A reader may ask by the whole path, by the file's name or by its stem; only what stays unambiguous is added.
         shorter: dict[str, set[str]] = defaultdict(set)
         for name, uid in found.items():
@@ -46,7 +65,7 @@ class ImageNames:
                 shorter[short].add(uid)
         return found | {short: uids.pop() for short, uids in shorter.items() if len(uids) == 1}
 
-    def _one(self, name: str, ingest: object) -> str | None:
+    def _one(self, name: str, ingest: object, volumes: bool) -> str | None:
         parts = _parts(name)
         if not parts:
             return None
@@ -54,9 +73,11 @@ class ImageNames:
         for uid in (name, parts[-1], stem):
             if uid in self._series_of_image:
                 return uid
-            if uid in self._image_of_series:
+            if volumes and uid in self._image_of_series:
                 return self._image_of_series[uid]
-        candidates = self._index.get(parts[-1]) or self._index.get(stem) or []
+        candidates = self._images.get(parts[-1]) or self._images.get(stem) or []
+        if volumes:
+            candidates = self._folders.get(parts[-1]) or self._folders.get(stem) or candidates
         return _nearest([one for one in candidates if one.ingest == ingest], parts) or _nearest(candidates, parts)
 
     @cached_property
@@ -69,20 +90,27 @@ class ImageNames:
         return {series: uid for uid, series in sorted(self._series_of_image.items(), reverse=True)}
 
     @cached_property
-    def _index(self) -> dict[str, list[_Named]]:
-        index: dict[str, list[_Named]] = defaultdict(list)
-        folders: dict[tuple[object, tuple[str, ...]], set[str]] = defaultdict(set)
+    def _delivered(self) -> list[_Named]:
         rows = IngestItem.objects.filter(ingest__project=self._project, kind="dicom-image").exclude(uid="")
-        for name, uid, ingest in rows.values_list("name", "uid", "ingest_id").iterator():
-            if uid not in self._series_of_image:
-                continue
-            parts = _parts(name)
-            one = _Named(parts, ingest, uid)
-            for key in {parts[-1], _stem(parts[-1])}:
+        found = rows.values_list("name", "uid", "ingest_id")
+        return [_Named(_parts(name), ingest, uid) for name, uid, ingest in found if uid in self._series_of_image]
+
+    @cached_property
+    def _images(self) -> dict[str, list[_Named]]:
+        index: dict[str, list[_Named]] = defaultdict(list)
+        for one in self._delivered:
+            for key in {one.parts[-1], _stem(one.parts[-1])}:
                 index[key].append(one)
-            for depth in range(1, len(parts)):
-                folders[ingest, parts[:depth]].add(self._series_of_image[uid])
-        for (ingest, parts), series in folders.items():
+        return index
+
+    @cached_property
+    def _folders(self) -> dict[str, list[_Named]]:
+        inside: dict[tuple[object, tuple[str, ...]], set[str]] = defaultdict(set)
+        for one in self._delivered:
+            for depth in range(1, len(one.parts)):
+                inside[one.ingest, one.parts[:depth]].add(self._series_of_image[one.uid])
+        index: dict[str, list[_Named]] = defaultdict(list)
+        for (ingest, parts), series in inside.items():
             if len(series) == 1:
                 index[parts[-1]].append(_Named(parts, ingest, self._image_of_series[next(iter(series))]))
         return index

@@ -39,6 +39,9 @@ PARSER_LIMITS = SandboxLimits(
     memory_bytes=6 << 30,
 )
 
+NAMES_VOLUMES = frozenset({"monai-datalist", "predictions-csv", "predictions-json"})
+"""Formats that name whole scans, by a file or folder; the others name single images."""
+
 COMPANION_BYTES = 1 << 30
 """The most that objects to which one label file refers may hold together."""
 
@@ -73,7 +76,7 @@ class LabelReader:
         companions = self._companions(references)
         for content in companions.values():
             references = _joined(references, self._of_companion(content))
-        names = self._names.resolve(references.image_names, ingest=file.ingest_id) if references.image_names else {}
+        names = self._names.resolve(references.image_names, ingest=file.ingest_id, volumes=file.kind in NAMES_VOLUMES)
         found = series_described(
             project=self._project,
             references=references,

@@ -29,6 +29,8 @@ from qaservice.storage.selectors import read_blob
 from qaservice.studies.models import Series
 from qaservice.studies.selectors import grid_of, sop_instance_uids_of
 
+REFUSED_LABEL = "refused source"
+
 
 def reader_sets(*, series: Series) -> QuerySet[AnnotationSet]:
     """Return the sets of readers who read a series, by reader."""
@@ -61,6 +63,18 @@ def annotation_sets_of(*, series: Series, kinds: Sequence[str] = (SetKind.READER
         )
         for row in rows
     )
+
+
+def is_refused(row: AnnotationSet) -> bool:
+    """Return whether a row stands for a source of which nothing was taken, not for anybody's labels."""
+    return not row.read and row.reader_label.startswith(REFUSED_LABEL)
+
+
+def standing_sets(*, series: Series) -> list[AnnotationSet]:
+    """Return every annotation set of a series by kind and reader, without refusals of what was taken since."""
+    rows = list(AnnotationSet.objects.filter(series=series).order_by("kind", "reader_label", "id"))
+    taken = {row.source_id for row in rows if not is_refused(row)}
+    return [row for row in rows if not is_refused(row) or row.source_id not in taken]
 
 
 def algorithm_of(row: AnnotationSet) -> Algorithm | None:

@@ -14,6 +14,7 @@ from qaservice.common.transitions import amend
 from qaservice.labels.models import AnnotationSet, ReaderIdentity, SetKind
 from qaservice.labels.recording import NewFinding, Said, add_findings
 from qaservice.labels.reference import correct_reference
+from qaservice.labels.selectors import REFUSED_LABEL, is_refused
 from qaservice.labels.shapes import stored_finding
 from qaservice.labels.versions import fix_dataset_version, publish_guideline
 from qaservice.projects.models import Project
@@ -30,8 +31,6 @@ __all__ = [
     "publish_guideline",
     "record_import",
 ]
-
-REFUSED_LABEL = "refused source"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +87,8 @@ def record_import(*, prepared: PreparedImport, simulated: bool, actor: Actor, re
     if simulated and series.project.regulated:
         raise NotPermitted("labels of simulated readers are refused in a regulated project", code="simulated-refused")
     known = list(AnnotationSet.objects.filter(series=series, source_id=source.sha256).order_by("reader_label"))
-    if known:
+    # A source that was refused may be tried again; refused once more, it keeps the row that it has.
+    if any(not is_refused(row) for row in known) or (known and not annotation_import.annotation_sets):
         return known
     rows = {
         one.set_id: _set_row(series, one, annotation_import, source, simulated)
