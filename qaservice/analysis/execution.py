@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from django.conf import settings
@@ -13,7 +14,9 @@ from imaging.inference.bundle import load_bundle
 from imaging.inference.predict import input_digest, predict
 from imaging.masks.place import centre_of
 from imaging.pipeline import AnalysisParameters, analyse
-from imaging.types import Case, Rejection
+from imaging.types import AnnotationSet as ImagingSet
+from imaging.types import Case, Rejection, Volume
+from qaservice.analysis.external import external_opinion
 from qaservice.analysis.models import AnalysisRun, RunState, SeriesResult
 from qaservice.analysis.results import Opinion, store_result
 from qaservice.analysis.services import START_KIND
@@ -22,8 +25,7 @@ from qaservice.common.transitions import step
 from qaservice.jobs.models import Job
 from qaservice.jobs.registry import JobContext, executor
 from qaservice.jobs.services import enqueue
-from qaservice.labels.models import AnnotationSet
-from qaservice.labels.selectors import annotation_sets_of, series_of_version
+from qaservice.labels.selectors import annotation_sets_of, series_of_version, standing_sets
 from qaservice.studies.models import Series
 from qaservice.studies.selectors import volume_of
 
@@ -79,24 +81,9 @@ def analyse_series(context: JobContext) -> None:
     run_id, series_id = context.subject_id.split(":")
     run = AnalysisRun.objects.select_related("project", "model", "dataset_version").get(pk=run_id)
     series = Series.objects.select_related("study").get(pk=series_id)
-    bundle = load_bundle(settings.MODEL_BUNDLE, expected_sha256=run.model.bundle_sha256)
     volume = volume_of(series)
     sets = annotation_sets_of(series=series)
-    places = sorted({centre_of(finding) for one in sets for finding in one.findings if finding.mask is not None})
-    opinion = Opinion(model_sha256=run.model.bundle_sha256, input_sha256=input_digest(volume))
-    try:
-        prediction = predict(
-            volume,
-            bundle,
-            places=places,
-            progress=lambda done, total: context.progress(done, total, "QA model"),
-            checkpoint_dir=settings.DERIVED_DIR / "tiles",
-            threads=settings.INFERENCE_THREADS,
-        )
-        opinion = replace(opinion, prediction=prediction)
-    except NotApplicable as refusal:
-        # A scan without lungs in it still has labels to compare with each other.
-        opinion = replace(opinion, abstained_because=refusal.message)
+    opinion = _imported(run, series, volume) if run.external_predictions else _predicted(context, run, volume, sets)
     parameters = AnalysisParameters(checks=CheckParameters(**run.parameters))
     case = Case(
         volume=volume,
@@ -130,6 +117,33 @@ def finish_run(context: JobContext) -> None:
         context.complete()
 
 
+def _predicted(context: JobContext, run: AnalysisRun, volume: Volume, sets: Sequence[ImagingSet]) -> Opinion:
+    bundle = load_bundle(settings.MODEL_BUNDLE, expected_sha256=run.model.bundle_sha256)
+    places = sorted({centre_of(finding) for one in sets for finding in one.findings if finding.mask is not None})
+    opinion = Opinion(model_sha256=run.model.bundle_sha256, input_sha256=input_digest(volume))
+    try:
+        prediction = predict(
+            volume,
+            bundle,
+            places=places,
+            progress=lambda done, total: context.progress(done, total, "QA model"),
+            checkpoint_dir=settings.DERIVED_DIR / "tiles",
+            threads=settings.INFERENCE_THREADS,
+        )
+    except NotApplicable as refusal:
+        # A scan without lungs in it still has labels to compare with each other.
+        return replace(opinion, abstained_because=refusal.message)
+    return replace(opinion, prediction=prediction)
+
+
+def _imported(run: AnalysisRun, series: Series, volume: Volume) -> Opinion:
+    opinion = Opinion(model_sha256=run.model.bundle_sha256, input_sha256=input_digest(volume))
+    prediction = external_opinion(run=run, series=series)
+    if prediction is None:
+        return replace(opinion, abstained_because=f"no predictions of {run.external_predictions} are held for it")
+    return replace(opinion, prediction=prediction)
+
+
 def _complete(*, context: JobContext, run: AnalysisRun) -> None:
     """Mark the step done and, behind the barrier, queue the end; the project's row is locked by the caller."""
     context.complete()
@@ -144,9 +158,8 @@ def _complete(*, context: JobContext, run: AnalysisRun) -> None:
 
 def _import_rejections(series: Series) -> tuple[Rejection, ...]:
     """What the series' label sources said that could not be taken; the first subject is the set it was said in."""
-    rows = AnnotationSet.objects.filter(series=series).values_list("pk", "rejections")
     return tuple(
-        Rejection(code=one["code"], message=one["message"], subjects=(str(pk), *one["subjects"]))
-        for pk, rejections in rows
-        for one in rejections
+        Rejection(code=one["code"], message=one["message"], subjects=(str(row.pk), *one["subjects"]))
+        for row in standing_sets(series=series)
+        for one in row.rejections
     )

@@ -26,16 +26,21 @@ class FlagState(models.TextChoices):
 
 
 class QAModel(WriteOnceModel):
-    """A MONAI bundle, pinned by the digest over all its files (REQ-36)."""
+    """A MONAI bundle, pinned by the digest over all its files (REQ-36), or an algorithm that predicted elsewhere.
+
+    The latter is pinned by the digest of the files that its predictions came in; its weights were never seen.
+    """
 
     name = models.CharField(max_length=100)
     version = models.CharField(max_length=40)
     bundle_sha256 = models.CharField(max_length=64, unique=True)
     metadata = models.JSONField()
     model_card = models.TextField()
+    external = models.BooleanField(default=False, help_text="its predictions were made elsewhere and imported")
 
     def __str__(self) -> str:
-        return f"{self.name} {self.version}"
+        name = f"{self.name} {self.version}".strip()
+        return f"{name} (predictions made elsewhere)" if self.external else name
 
 
 class AnalysisRun(VersionedModel):
@@ -45,6 +50,9 @@ class AnalysisRun(VersionedModel):
     number = models.PositiveIntegerField()
     dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="runs")
     model = models.ForeignKey(QAModel, on_delete=models.PROTECT, related_name="runs")
+    external_predictions = models.CharField(
+        max_length=200, blank=True, help_text="whose imported predictions speak in the place of the QA model"
+    )
     parameters = models.JSONField()
     software = models.JSONField(help_text="versions of what computed the result")
     state = models.CharField(max_length=16, choices=RunState.choices, default=RunState.QUEUED)

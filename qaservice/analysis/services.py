@@ -16,6 +16,7 @@ from compliance.recording import Actor, change
 from imaging.checks.base import CHEST_CT_NODULES
 from imaging.errors import BundleError
 from imaging.inference.bundle import load_bundle
+from qaservice.analysis.external import register_external
 from qaservice.analysis.models import AnalysisRun, QAModel, RunState
 from qaservice.analysis.states import RUN
 from qaservice.common.errors import Conflict, Unavailable
@@ -71,12 +72,17 @@ def register_model(*, bundle: Path, actor: Actor, reason: str) -> QAModel:
     return model
 
 
-def request_run(*, project: Project, actor: Actor, reason: str) -> AnalysisRun:
+def request_run(*, project: Project, actor: Actor, reason: str, predictions: str = "") -> AnalysisRun:
     """Fix the dataset as it stands, and queue a run of the shipped model and all checks over it.
 
-    Raises Conflict where another run of the project is still under way, or there is nothing to analyse.
+    ``predictions`` names an algorithm whose imported predictions are to speak in the model's place. Raises Conflict
+    where another run of the project is still under way, there is nothing to analyse, or no or several algorithms of
+    that name have predictions here.
     """
-    model = register_model(bundle=settings.MODEL_BUNDLE, actor=actor, reason="needed by an analysis run")
+    if predictions.strip():
+        model = register_external(project=project, name=predictions, actor=actor, reason="needed by an analysis run")
+    else:
+        model = register_model(bundle=settings.MODEL_BUNDLE, actor=actor, reason="needed by an analysis run")
     under_way = AnalysisRun.objects.filter(project=project, state__in=[RunState.QUEUED, RunState.RUNNING]).first()
     if under_way is not None:
         raise Conflict(f"{under_way} of this project is still {under_way.state}", code="run-under-way")
@@ -87,6 +93,7 @@ def request_run(*, project: Project, actor: Actor, reason: str) -> AnalysisRun:
         project=project,
         dataset_version=version,
         model=model,
+        external_predictions=predictions.strip()[:200],
         parameters=asdict(CHEST_CT_NODULES),
         software=dict(software_versions()),
     )
@@ -96,7 +103,11 @@ def request_run(*, project: Project, actor: Actor, reason: str) -> AnalysisRun:
         reason=reason,
         subject=("run", str(run.pk)),
         project_key=project.key,
-        payload={"dataset_version": version.number, "model": model.bundle_sha256},
+        payload={
+            "dataset_version": version.number,
+            "model": model.bundle_sha256,
+            "external_predictions": run.external_predictions,
+        },
     ):
         # The project's row is the queue in which two requests get two numbers.
         Project.objects.select_for_update().get(pk=project.pk)

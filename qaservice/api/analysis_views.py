@@ -30,10 +30,13 @@ class RunsView(ApiView):
         project, _actor = self.project(request, key, "inspect")
         return Response(serializers.RunSerializer(runs_of(project=project), many=True).data)
 
-    @extend_schema(request=serializers.ReasonSerializer, responses={202: serializers.RunSerializer})
+    @extend_schema(request=serializers.NewRunSerializer, responses={202: serializers.RunSerializer})
     def post(self, request: Request, key: str) -> Response:
         project, actor = self.project(request, key, "analyse")
-        run = request_run(project=project, actor=actor, reason=self.reason(request))
+        reason = self.reason(request)
+        asked = serializers.NewRunSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        run = request_run(project=project, actor=actor, reason=reason, predictions=asked.validated_data["predictions"])
         return Response(serializers.RunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
 
 

@@ -115,6 +115,16 @@ class SeriesSerializer(serializers.ModelSerializer[Series]):
         ]
 
 
+class NewRunSerializer(ReasonSerializer):
+    predictions = serializers.CharField(
+        max_length=200,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="algorithm whose imported predictions speak in the place of the QA model, with its version if needed",
+    )
+
+
 class RunSerializer(serializers.ModelSerializer[AnalysisRun]):
     dataset_version = serializers.IntegerField(source="dataset_version.number")
     model = serializers.CharField(source="model.__str__")
@@ -130,6 +140,7 @@ class RunSerializer(serializers.ModelSerializer[AnalysisRun]):
             "dataset_version",
             "model",
             "model_sha256",
+            "external_predictions",
             "parameters",
             "software",
         ]

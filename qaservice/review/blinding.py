@@ -234,7 +234,7 @@ def _revealed(*, flag: Flag, observation: FlagObservation) -> RevealedView:
         threshold=observation.threshold,
         check=flag.check_name,
         check_version=observation.check_version,
-        model=f"{model.name} {model.version}",
+        model=str(model),
         model_sha256=observation.model_sha256,
         evidence=observation.evidence,
         others=tuple(others),

@@ -168,7 +168,8 @@ def _flags(evidence: Evidence) -> Iterable[tuple[str, str]]:
 
 
 def _card(model: QAModel) -> ModelCard:
-    facts = [Fact("Bundle, SHA-256", model.bundle_sha256, exact=True)]
+    pinned = "Files of its predictions, SHA-256" if model.external else "Bundle, SHA-256"
+    facts = [Fact(pinned, model.bundle_sha256, exact=True)]
     for name, title in (("task", "Task"), ("description", "Description"), ("intended_use", "Intended use")):
         text = model.metadata.get(name)
         if isinstance(text, str) and text.strip():

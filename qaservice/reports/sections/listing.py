@@ -110,7 +110,7 @@ def _identifiers(
     facts += [
         Fact("Check", f"{words.suspicion(flag.check_name)}, version {latest.check_version}, seen in run {runs}"),
         Fact("QA model", f"{latest.run.model}, {operating}"),
-        Fact("Model bundle, SHA-256", latest.model_sha256, exact=True),
+        Fact("Model, SHA-256", latest.model_sha256, exact=True),
         Fact("Model input, SHA-256", latest.input_sha256, exact=True),
     ]
     if flag.reopened_because:

@@ -22,6 +22,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, help="key of the project")
+        parser.add_argument(
+            "--predictions",
+            default="",
+            metavar="NAME",
+            help="let the imported predictions of this algorithm speak in the place of the QA model",
+        )
         parser.add_argument("--reason", default="analysis asked for on the command line")
         parser.add_argument(
             "--workers-only", action="store_true", help="leave the work to running workers and wait for them"
@@ -31,7 +37,9 @@ class Command(BaseCommand):
         try:
             project = project_by_key(key=options["project"])
             before = progress_of(project.key).ended
-            run = request_run(project=project, actor=OPERATOR, reason=options["reason"])
+            run = request_run(
+                project=project, actor=OPERATOR, reason=options["reason"], predictions=options["predictions"]
+            )
         except ServiceError as error:
             raise CommandError(error.message) from error
         with tqdm(desc="analyse", unit="step", dynamic_ncols=True, miniters=0) as bar:
@@ -54,4 +62,4 @@ class Command(BaseCommand):
         for check in sorted(counts):
             states = ", ".join(f"{number} {state}" for state, number in sorted(counts[check].items()))
             self.stdout.write(f"  {check:<22} {states}")
-        self.stdout.write(f"{run} completed; model {run.model.name} {run.model.version}")
+        self.stdout.write(f"{run} completed; model {run.model}")
