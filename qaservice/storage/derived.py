@@ -17,7 +17,9 @@ from django.conf import settings
 from numpy.typing import NDArray
 
 from compliance.recording import Actor, record_event
+from qaservice.common.errors import Unavailable
 
+_TRIES = 5
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -27,23 +29,38 @@ def array(*, input_digest: str, operation: str, version: str, make: Callable[[],
     ``input_digest`` is a SHA-256 over all that ``make`` depends on besides the operation and its version. Two
     processes may compute the same array at the same time; both get a whole one.
     """
+
+    def write(target: Path) -> None:
+        with target.open("xb") as stream:
+            np.save(stream, make(), allow_pickle=False)
+
+    return written_array(input_digest=input_digest, operation=operation, version=version, write=write)
+
+
+def written_array(*, input_digest: str, operation: str, version: str, write: Callable[[Path], None]) -> NDArray[Any]:
+    """Return a cached array as ``array`` does, or let ``write`` make it as a .npy file at the path that it is given.
+
+    The path does not exist yet; ``write`` may hand it to another process.
+    """
     place = _place(input_digest=input_digest, operation=operation, version=version)
-    kept = _load(place)
-    if kept is not None:
-        return kept
-    made = make()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.parent / f".{uuid.uuid4().hex}.part"
-    try:
-        with temporary.open("xb") as stream:
-            np.save(stream, made, allow_pickle=False)
-        temporary.replace(place)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    reloaded = _load(place)
-    # Cleared by another process in this very moment: what was made is as good as what was kept.
-    return made if reloaded is None else reloaded
+    for _ in range(_TRIES):
+        kept = _load(place)
+        if kept is not None:
+            return kept
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = place.parent / f".{uuid.uuid4().hex}.part"
+        try:
+            write(temporary)
+            made: NDArray[Any] = np.load(temporary, mmap_mode="r", allow_pickle=False)
+            temporary.replace(place)
+        except FileNotFoundError:
+            # Cleared by another process in this very moment, folder and all.
+            continue
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return made
+    raise Unavailable("the cache is being cleared all the time", code="cache-cleared")
 
 
 def clear(*, actor: Actor, reason: str) -> int:

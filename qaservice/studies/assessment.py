@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from compliance.ledger.merkle import root
-from imaging.errors import ImagingError
 from imaging.geometry.gate import LUNG_CT_TOLERANCES, GateFinding, GateStatus, Severity, assess
 from imaging.geometry.header import SliceHeader
-from imaging.geometry.policy import MILDEST_GATE_POLICY, GatePolicy, policy_from_words
-from imaging.readers.series import CT_READ_LIMITS, load_volume
-from imaging.types import Grid, Volume
+from imaging.geometry.policy import GatePolicy, policy_from_words
+from imaging.readers.limits import CT_READ_LIMITS
+from imaging.types import Grid
 from qaservice.projects.models import Project
-from qaservice.storage import derived
-from qaservice.storage.selectors import read_blob
 
 HOUNSFIELD = "hounsfield"
 HOUNSFIELD_VERSION = "1"
@@ -54,61 +52,60 @@ def gate_policy_of(project: Project) -> GatePolicy:
 
 
 def assess_series(
-    *, headers: Sequence[SliceHeader], digests: Mapping[str, str], policy: GatePolicy
+    *,
+    headers: Sequence[SliceHeader],
+    digests: Mapping[str, str],
+    pixel_faults: Mapping[str, tuple[str, str]],
+    policy: GatePolicy,
 ) -> SeriesAssessment:
-    """Judge one series from its headers; where the gate accepts, decode the pixels too and keep the volume cached.
+    """Judge one series from its headers, and from what was found when its pixels were tried.
 
-    ``digests`` maps SOP Instance UID to the SHA-256 of the stored bytes. A series whose pixels cannot be decoded is
-    refused as one whose positions do not fit is. Not for use inside a transaction: it reads every slice.
+    ``digests`` maps SOP Instance UID to the SHA-256 of the stored bytes, ``pixel_faults`` to (code, message) where
+    the pixels cannot be decoded. A series with such a slice, or one larger than is read, is refused as one whose
+    positions do not fit is.
     """
     digest = input_digest(digests)
     verdict = assess(headers, LUNG_CT_TOLERANCES, policy)
-    findings = [_finding(finding) for finding in verdict.findings]
-    if verdict.grid is None:
-        return SeriesAssessment(GateStatus.REFUSED.value, findings, None, digest, _technique(headers))
-    try:
-        volume = build_volume(headers=headers, digests=digests)
-    except ImagingError as error:
-        refusal = GateFinding(error.code, Severity.REFUSAL, error.message, error.subjects)
-        findings.append(_finding(refusal))
-        return SeriesAssessment(GateStatus.REFUSED.value, findings, None, digest, _technique(headers))
-    derived.array(input_digest=digest, operation=HOUNSFIELD, version=HOUNSFIELD_VERSION, make=lambda: volume.hounsfield)
-    return SeriesAssessment(
-        verdict.status.value, findings, volume_as_json(volume), digest, printable(volume.acquisition)
-    )
+    findings = list(verdict.findings)
+    if verdict.grid is not None:
+        findings.extend(_pixel_findings(verdict.grid, verdict.sop_instance_uids, pixel_faults))
+    stored = [_finding(finding) for finding in findings]
+    if verdict.grid is None or len(findings) > len(verdict.findings):
+        return SeriesAssessment(GateStatus.REFUSED.value, stored, None, digest, _technique(headers))
+    by_uid = {header.sop_instance_uid: header for header in headers}
+    ordered = [by_uid[uid] for uid in verdict.sop_instance_uids]
+    grid = _grid_as_json(verdict.grid, ordered)
+    return SeriesAssessment(verdict.status.value, stored, grid, digest, _technique(ordered))
 
 
-def build_volume(*, headers: Sequence[SliceHeader], digests: Mapping[str, str]) -> Volume:
-    """Return the volume of an accepted series from stored bytes, each checked against its digest.
-
-    Whatever a project may let pass passes here: the series was accepted under the policy of its day, and a stricter
-    one that came later does not take its volume away.
-    """
-    return load_volume(
-        slices=headers,
-        open_bytes=lambda uid: read_blob(digests[uid]),
-        tolerances=LUNG_CT_TOLERANCES,
-        limits=CT_READ_LIMITS,
-        policy=MILDEST_GATE_POLICY,
-    )
+def _pixel_findings(grid: Grid, uids: Sequence[str], faults: Mapping[str, tuple[str, str]]) -> list[GateFinding]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for uid in uids:
+        if uid in faults:
+            found.setdefault(faults[uid], []).append(uid)
+    findings = [GateFinding(code, Severity.REFUSAL, message, tuple(named)) for (code, message), named in found.items()]
+    size = 2 * grid.shape[0] * grid.shape[1] * grid.shape[2]
+    if size > CT_READ_LIMITS.volume_bytes:
+        message = f"The volume has {size} bytes; at most {CT_READ_LIMITS.volume_bytes} fit."
+        findings.append(GateFinding("volume-too-large", Severity.REFUSAL, message, ()))
+    return findings
 
 
-def volume_as_json(volume: Volume) -> dict[str, object]:
+def _grid_as_json(grid: Grid, ordered: Sequence[SliceHeader]) -> dict[str, object]:
     """Return everything of a volume but its voxels. Floats are strings in their shortest exact form."""
-    grid = volume.grid
-    thickness = volume.slice_thickness_mm
+    thicknesses = [header.slice_thickness_mm for header in ordered if header.slice_thickness_mm]
     return {
         "shape": list(grid.shape),
         "affine": [[repr(value) for value in row] for row in grid.affine],
         "frame_of_reference_uid": grid.frame_of_reference_uid,
-        "sop_instance_uids": list(volume.sop_instance_uids),
-        "instance_numbers": list(volume.instance_numbers),
-        "slice_thickness_mm": None if thickness is None else repr(thickness),
+        "sop_instance_uids": [header.sop_instance_uid for header in ordered],
+        "instance_numbers": [header.instance_number for header in ordered],
+        "slice_thickness_mm": repr(float(median(thicknesses))) if thicknesses else None,
     }
 
 
 def grid_from_json(stored: Mapping[str, object]) -> Grid:
-    """Return the grid that ``volume_as_json`` wrote."""
+    """Return the grid that ``assess_series`` gave."""
     shape, affine = stored["shape"], stored["affine"]
     if not isinstance(shape, list) or not isinstance(affine, list):
         raise TypeError("a stored grid holds a shape and an affine")

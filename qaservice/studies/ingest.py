@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
+from pathlib import Path
 
 from imaging.geometry.header import SliceHeader
 from imaging.readers.limits import CT_READ_LIMITS
-from imaging.readers.series import read_header
 from qaservice.projects.models import Project
-from qaservice.storage.selectors import read_blob
 from qaservice.storage.services import BlobWriter
 from qaservice.studies import services
 from qaservice.studies.arrivals import Arrival, Held, sort_out
 from qaservice.studies.assessment import SeriesAssessment, assess_series, gate_policy_of
+from qaservice.studies.examining import Terms
 from qaservice.studies.kept import open_delivery
 from qaservice.studies.models import AnnotationFile, Ingest, IngestItem, Instance, Series, SeriesState
-from qaservice.studies.reading import Judged, judge
+from qaservice.studies.reading import Judged, judge_files
+from qaservice.studies.sources import DELIVERY_LIMITS
+from qaservice.studies.stored import inspect_stored
 from qaservice.studies.storing import keeps_bytes, store_series
 
 Report = Callable[[int, int, str], None]
@@ -46,11 +49,24 @@ def _judge_all(ingest: Ingest, report: Report) -> tuple[list[Judged], int]:
     known |= set(AnnotationFile.objects.filter(ingest=ingest).values_list("name", flat=True))
     judged: list[Judged] = []
     with open_delivery(ingest) as entries, BlobWriter() as writer:
-        for number, entry in enumerate(entries):
-            report(number, len(entries), "reading files")
-            if entry.name not in known:
-                judged.append(judge(entry, CT_READ_LIMITS, writer, keep_refused=keeps_bytes(ingest.project)))
+        unknown = [entry for entry in entries if entry.name not in known]
+        terms = terms_of(ingest.project, folder=writer.folder)
+        report(0, len(entries), "reading files")
+        with closing(judge_files(entries=unknown, terms=terms, writer=writer)) as files:
+            for file in files:
+                judged.append(file)
+                report(len(entries) - len(unknown) + len(judged), len(entries), "reading files")
         return judged, len(entries)
+
+
+def terms_of(project: Project, *, folder: Path | None) -> Terms:
+    """Return how the files of a project's deliveries are looked at; ``folder`` takes their bytes, None keeps none."""
+    return Terms(
+        limits=CT_READ_LIMITS,
+        file_bytes=DELIVERY_LIMITS.file_bytes,
+        folder=None if folder is None else str(folder),
+        keep_refused=keeps_bytes(project),
+    )
 
 
 def _by_series(files: Sequence[Judged]) -> dict[str, list[Judged]]:
@@ -73,11 +89,16 @@ def _consider(project: Project, series_uid: str, files: Sequence[Judged]) -> tup
         return arrival, None
     headers: list[SliceHeader] = [file.header for file in arrival.new if file.header is not None]
     digests = {file.uid: file.sha256 for file in arrival.new}
+    faults = {file.uid: file.pixel_fault for file in arrival.new if file.pixel_fault is not None}
     older = Instance.objects.filter(project=project, series_instance_uid=series_uid)
-    for uid, sha256 in older.values_list("sop_instance_uid", "blob_id"):
-        headers.append(read_header(read_blob(sha256), CT_READ_LIMITS))
-        digests[uid] = sha256
-    return arrival, assess_series(headers=headers, digests=digests, policy=gate_policy_of(project))
+    held = dict(older.values_list("sop_instance_uid", "blob_id"))
+    for uid, found in inspect_stored(held).items():
+        headers.append(found.header)
+        if found.pixel_fault is not None:
+            faults[uid] = (found.pixel_fault.code, found.pixel_fault.message)
+    return arrival, assess_series(
+        headers=headers, digests=digests | held, pixel_faults=faults, policy=gate_policy_of(project)
+    )
 
 
 def _held(project: Project, files: Sequence[Judged]) -> dict[str, Held]:

@@ -1,30 +1,41 @@
-"""Judging one file of a delivery: what it is, whether it can be a slice, and what is kept of it."""
+"""Judging the files of a delivery: what each is, whether it can be a slice, and what is kept of it."""
 
 from __future__ import annotations
 
-import hashlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from imaging.errors import UnreadableFile
+from imaging.errors import ImagingError
 from imaging.geometry.header import SliceHeader
-from imaging.readers.limits import ReadLimits
-from imaging.readers.series import read_header
-from imaging.readers.sniff import HEAD_BYTES, kind_of
+from imaging.readers.sniff import KINDS
+from imaging.sandbox import Sandbox
+from qaservice.common.errors import Unavailable
 from qaservice.storage.services import BlobItem, BlobWriter
+from qaservice.studies.examining import CANNOT_STORE, Batch, Examined, Submitted, Terms, examine, keep_unread
 from qaservice.studies.models import Outcome
+from qaservice.studies.parsers import CHILDREN, PARSER_LIMITS, parsers
 from qaservice.studies.sources import Entry, EntryUnreadable
 
 DICOM_TYPE = "application/dicom"
-LIDC_TYPE = "application/xml"
 
-ANNOTATION_KINDS = frozenset({"lidc-xml", "dicom-seg"})
+ANNOTATION_KINDS = frozenset(KINDS) - {"dicom-image", "other"}
 """What is handed on to the labels once the images it belongs to are in."""
 
-_NOT_READ_HERE = {
-    "dicom-rtstruct": "RT structure sets are not read by this version; the file was left out",
-    "dicom-sr": "structured reports are not read by this version; the file was left out",
-}
+BATCH_FILES = 16
+"""Files that one call looks at: enough to hide the way there and back, few enough to spread over the children."""
 
+BATCH_BYTES = 16 << 20
+
+_MEDIA_TYPES = (
+    ("dicom-", DICOM_TYPE),
+    ("-xml", "application/xml"),
+    ("-json", "application/json"),
+    ("monai-datalist", "application/json"),
+    ("-csv", "text/csv"),
+)
 
 TROUBLE = frozenset({Outcome.REFUSED, Outcome.QUARANTINED})
 """Outcomes of files that somebody may want to try again."""
@@ -34,7 +45,9 @@ TROUBLE = frozenset({Outcome.REFUSED, Outcome.QUARANTINED})
 class Judged:
     """One file with its outcome: ``header`` for a slice that may be stored, ``annotation`` for labels, else neither.
 
-    ``blob`` are the bytes of what may be stored, ``kept`` those of a file that was refused.
+    ``blob`` are the bytes of what may be stored, ``kept`` those of a file that was refused. ``original_sha256`` is of
+    the file as it came where other bytes are stored. ``pixel_fault`` is (code, message) where the pixels of a slice
+    cannot be decoded.
     """
 
     name: str
@@ -47,6 +60,8 @@ class Judged:
     header: SliceHeader | None = None
     blob: BlobItem | None = None
     kept: BlobItem | None = None
+    original_sha256: str = ""
+    pixel_fault: tuple[str, str] | None = None
 
     @property
     def kept_apart(self) -> BlobItem | None:
@@ -59,45 +74,129 @@ class Judged:
         """Return this file as kept apart, with the reason."""
         return replace(self, outcome=Outcome.QUARANTINED, code=code, message=message)
 
+    def refused(self, code: str, message: str) -> Judged:
+        """Return this file as refused, with the reason: no slice and no label any more, its bytes at most kept."""
+        return replace(
+            self, outcome=Outcome.REFUSED, code=code, message=message, header=None, blob=None, kept=self.blob
+        )
+
     @property
     def is_annotation(self) -> bool:
         return self.blob is not None and self.kind in ANNOTATION_KINDS
 
 
-def judge(entry: Entry, limits: ReadLimits, writer: BlobWriter, *, keep_refused: bool) -> Judged:
-    """Read one file, hand what is kept of it to the blob directory's writer, and say what it is.
+def media_type_of(kind: str) -> str:
+    """Return the media type under which the bytes of a kind of file are stored."""
+    return next((found for part, found in _MEDIA_TYPES if part in kind), "application/octet-stream")
 
-    With ``keep_refused`` the bytes of a file that is refused are kept too, so that it can be tried again.
-    Never raises for what is in a file. No message quotes a header, which may hold a person's name.
+
+def judge_files(*, entries: Iterable[Entry], terms: Terms, writer: BlobWriter | None) -> Generator[Judged, None, None]:
+    """Say of each file what it is, the bytes to be stored handed to ``writer``; in order, but stragglers at the end.
+
+    Files are looked at in child processes, a batch at a time. A batch that does not come back is looked at again file
+    by file, so that the one at fault is refused by name and the others are read. Without a writer nothing is kept.
+    Never raises for what is in a file. No message quotes a header, which may hold a person's name. Raises Unavailable
+    ``cannot-store`` where the disk takes no more.
     """
-    try:
-        kind = kind_of(entry.read(HEAD_BYTES))
-        if kind == "other":
-            return _unread(entry)
-        data = entry.read(None)
-    except EntryUnreadable as error:
-        return Judged(entry.name, "unknown", "", Outcome.REFUSED, error.code, error.message)
-    digest = hashlib.sha256(data).hexdigest()
-    if kind in _NOT_READ_HERE:
-        return Judged(entry.name, kind, digest, Outcome.IGNORED, "not-read-here", _NOT_READ_HERE[kind])
-    if kind == "lidc-xml":
-        blob = writer.write(data=data, media_type=LIDC_TYPE)
-        return Judged(entry.name, kind, digest, Outcome.STORED, blob=blob)
-    try:
-        header = read_header(data, limits)
-    except UnreadableFile as error:
-        uid = error.subjects[0] if error.subjects else ""
-        kept = writer.write(data=data, media_type=DICOM_TYPE) if keep_refused else None
-        return Judged(entry.name, kind, digest, Outcome.REFUSED, error.code, error.message, uid, kept=kept)
-    if kind == "dicom-image" and header.modality != "CT":
-        message = "an image of another modality; this service checks labels on CT"
-        kept = writer.write(data=data, media_type=DICOM_TYPE) if keep_refused else None
-        uid = header.sop_instance_uid
-        return Judged(entry.name, kind, digest, Outcome.REFUSED, "wrong-modality", message, uid, kept=kept)
-    blob = writer.write(data=data, media_type=DICOM_TYPE)
-    return Judged(entry.name, kind, digest, Outcome.STORED, uid=header.sop_instance_uid, header=header, blob=blob)
+    suspects: list[Entry] = []
+    with parsers(PARSER_LIMITS, children=CHILDREN) as sandbox:
+        for together, found in _looked_at(sandbox, examine, _batches(entries, terms, BATCH_FILES)):
+            if isinstance(found, ImagingError):
+                suspects.extend(together)
+                continue
+            for entry, examined in zip(together, found, strict=True):
+                yield _judged(entry, examined, writer)
+        fatal: list[tuple[Entry, ImagingError]] = []
+        for [entry], found in _looked_at(sandbox, examine, _batches(suspects, terms, 1)):
+            if isinstance(found, ImagingError):
+                fatal.append((entry, found))
+            else:
+                yield _judged(entry, found[0], writer)
+        reasons = dict(fatal)
+        for [entry], found in _looked_at(sandbox, keep_unread, _batches([entry for entry, _ in fatal], terms, 1)):
+            bytes_of = Examined("unknown") if isinstance(found, ImagingError) else found[0]
+            error = reasons[entry]
+            yield _judged(entry, replace(bytes_of, code=error.code, message=error.message), writer)
 
 
-def _unread(entry: Entry) -> Judged:
-    message = "neither DICOM (the mark DICM is missing at byte 128) nor a kind of annotation file that is read here"
-    return Judged(entry.name, "other", "", Outcome.IGNORED, "not-a-study-file", message)
+def _looked_at(
+    sandbox: Sandbox,
+    function: Callable[[Batch], list[Examined]],
+    batches: Iterator[tuple[list[Entry], Batch | Examined]],
+) -> Iterator[tuple[list[Entry], list[Examined] | ImagingError]]:
+    """Give each batch's entries with what was found, or with the error that ended it; unreadable ones as they come."""
+    sent: deque[list[Entry]] = deque()
+    unreadable: deque[tuple[list[Entry], list[Examined]]] = deque()
+
+    def items() -> Iterator[Batch]:
+        for together, batch in batches:
+            if isinstance(batch, Examined):
+                unreadable.append((together, [batch]))
+            else:
+                sent.append(together)
+                yield batch
+
+    with closing(sandbox.map(function, items())) as answers:
+        for answer in answers:
+            if answer.error is not None and answer.error.code == CANNOT_STORE:
+                raise Unavailable(answer.error.message, code=CANNOT_STORE)
+            yield sent.popleft(), answer.error if answer.error is not None else answer.result()
+    yield from unreadable
+
+
+def _batches(entries: Iterable[Entry], terms: Terms, most: int) -> Iterator[tuple[list[Entry], Batch | Examined]]:
+    """Give files by the batch, of ``most`` files and ``BATCH_BYTES`` at most; alone what cannot be read at all."""
+    together: list[Entry] = []
+    files: list[Submitted] = []
+    size = 0
+    for entry in entries:
+        try:
+            submitted = _submitted(entry)
+        except EntryUnreadable as error:
+            yield [entry], Examined("unknown", code=error.code, message=error.message)
+            continue
+        together.append(entry)
+        files.append(submitted)
+        size += entry.size if submitted.data is None else len(submitted.data)
+        if len(files) >= most or size >= BATCH_BYTES:
+            yield together, Batch(tuple(files), terms)
+            together, files, size = [], [], 0
+    if files:
+        yield together, Batch(tuple(files), terms)
+
+
+def _submitted(entry: Entry) -> Submitted:
+    if entry.path is not None:
+        return Submitted(str(entry.path), None)
+    return Submitted("", entry.read(None))
+
+
+def _judged(entry: Entry, found: Examined, writer: BlobWriter | None) -> Judged:
+    if found.kind == "other":
+        message = "neither DICOM (the mark DICM is missing at byte 128) nor a kind of annotation file that is read here"
+        return Judged(entry.name, "other", "", Outcome.IGNORED, "not-a-study-file", message)
+    blob = _blob(found, writer)
+    judged = Judged(
+        entry.name,
+        found.kind,
+        found.sha256,
+        Outcome.STORED,
+        uid=found.uid,
+        header=found.header,
+        blob=blob,
+        original_sha256=found.original_sha256,
+        pixel_fault=found.pixel_fault,
+    )
+    if found.code:
+        return judged.refused(found.code, found.message)
+    if found.kind == "dicom-image" and found.header is not None and found.header.modality != "CT":
+        return judged.refused("wrong-modality", "an image of another modality; this service checks labels on CT")
+    return judged
+
+
+def _blob(found: Examined, writer: BlobWriter | None) -> BlobItem | None:
+    media_type = media_type_of(found.kind)
+    if writer is not None and found.incoming:
+        return writer.adopt(incoming=Path(found.incoming), sha256=found.sha256, size=found.size, media_type=media_type)
+    # Looked at and not kept: it is known by its digest all the same.
+    return BlobItem(found.sha256, found.size, media_type) if writer is None and not found.code else None

@@ -10,15 +10,12 @@ from django.db.models import QuerySet
 from numpy.typing import NDArray
 
 from imaging.geometry.affine import orientation_letters
-from imaging.readers.limits import CT_READ_LIMITS
-from imaging.readers.series import read_header
 from imaging.types import Grid, Volume
 from qaservice.common.errors import Conflict, NotFound
 from qaservice.projects.models import Project
-from qaservice.storage import derived
-from qaservice.storage.selectors import read_blob
-from qaservice.studies.assessment import HOUNSFIELD, HOUNSFIELD_VERSION, build_volume, grid_from_json
+from qaservice.studies.assessment import grid_from_json
 from qaservice.studies.models import Ingest, IngestItem, Instance, Series, SeriesState
+from qaservice.studies.stored import hounsfield_of
 
 
 def series_of(project: Project) -> QuerySet[Series]:
@@ -143,10 +140,8 @@ def _stored_grid(series: Series) -> Mapping[str, Any]:
 
 
 def _hounsfield(series: Series) -> NDArray[np.int16]:
-    def make() -> NDArray[np.int16]:
+    def digests() -> dict[str, str]:
         rows = Instance.objects.filter(project_id=series.project_id, series_instance_uid=series.series_instance_uid)
-        digests = dict(rows.values_list("sop_instance_uid", "blob_id"))
-        headers = [read_header(read_blob(sha256), CT_READ_LIMITS) for sha256 in digests.values()]
-        return build_volume(headers=headers, digests=digests).hounsfield
+        return dict(rows.values_list("sop_instance_uid", "blob_id"))
 
-    return derived.array(input_digest=series.input_digest, operation=HOUNSFIELD, version=HOUNSFIELD_VERSION, make=make)
+    return hounsfield_of(digests=digests, input_digest=series.input_digest)
