@@ -1,7 +1,7 @@
 """MONAI datalists (JSON) with boxes, such as the LUNA16 detection bundle's, onto a CT series.
 
-An entry has ``image`` (a path that names the scan), ``box`` (n boxes of six numbers in world millimetres, DICOM's LPS as
-in LUNA16), ``label`` (n class numbers) and, in predictions, ``label_scores``.
+An entry has ``image`` (a path that names the scan), ``box`` (n boxes of six numbers in world millimetres, DICOM's LPS
+as in LUNA16), ``label`` (n class numbers) and, in predictions, ``label_scores``.
 
 Box modes: ``cccwhd`` is the centre and the full widths, which the LUNA16 bundle uses; ``xyzxyz`` two opposite corners,
 MONAI's own standard. A datalist does not say which. It is told, in this order, by a key ``box_mode`` (of the file or of

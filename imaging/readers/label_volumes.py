@@ -182,7 +182,7 @@ def _boxes(layer: NDArray[np.generic], values: Sequence[int]) -> Iterator[tuple[
 
 
 def _probable(layer: NDArray[np.generic], threshold: float) -> Iterator[_Part]:
-    yield from _components(np.asarray(layer >= threshold, dtype=np.bool_), "probability map", layer, [])
+    yield from _components(layer.astype(np.float32, copy=False) >= threshold, "probability map", layer, [])
 
 
 def _components(

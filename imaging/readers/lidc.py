@@ -1,9 +1,13 @@
 """LIDC-IDRI reader files onto the CT series that they describe.
 
-The contour is drawn along the first pixels outside a nodule, so contour pixels do not belong to it; that holds for
-exclusions too, whose contour pixels and interior are both left out (Armato et al., Med Phys 38:915, 2011). A nodule
-below 3 mm is a single point, a non-nodule a single mark. Slices are found by SOP Instance UID, never by z, since some
-scans repeat a z position.
+The contour is drawn along the first pixels outside a nodule, so contour pixels do not belong to it (Armato et al., Med
+Phys 38:915, 2011). Of an exclusion (a cavity, say) nothing belongs to the nodule: neither its interior nor the pixels
+of its contour, which the reader drew as the edge of what is left out; an exclusion is applied after all inclusions of
+its slice, in whatever order the file gives them. A nodule below 3 mm is a single point, a non-nodule a single mark. Slices
+are found by SOP Instance UID, never by z, since some scans repeat a z position.
+
+Each finding's round trip is how far at worst a point of the file's contours lies from the contour that the same rule
+draws around the held mask.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from imaging.geometry.affine import to_patient
 from imaging.geometry.series import PlacedSeries
 from imaging.masks.build import mask_from_voxels
 from imaging.masks.polygons import place_in_slice, polygon_interior, polygon_outline
+from imaging.readers.formats import ImageReferences, LabelFormat, ReadContext
 from imaging.readers.lidc_document import (
     LidcDocument,
     LidcNodule,
@@ -23,9 +28,21 @@ from imaging.readers.lidc_document import (
     LidcSession,
     parse_lidc_xml,
 )
-from imaging.types import AnnotationImport, AnnotationSet, Category, Finding, Mask, PointMm, Rejection, SetKind
+from imaging.readers.lidc_redrawn import contours_redrawn
+from imaging.readers.redrawn import worst_gap
+from imaging.types import (
+    AnnotationImport,
+    AnnotationSet,
+    Category,
+    Finding,
+    Mask,
+    PointMm,
+    Rejection,
+    RoundTrip,
+    SetKind,
+)
 
-__all__ = ["SOURCE_FORMAT", "LidcDocument", "parse_lidc_xml", "place_lidc_document", "read_lidc_xml"]
+__all__ = ["FORMAT", "SOURCE_FORMAT", "LidcDocument", "parse_lidc_xml", "place_lidc_document", "read_lidc_xml"]
 
 SOURCE_FORMAT = "lidc-xml"
 
@@ -105,6 +122,7 @@ def _nodule(nodule: LidcNodule, finding_id: str, placer: _Placer) -> Finding | N
             source_label=nodule.nodule_id,
             characteristics=nodule.characteristics,
             sop_instance_uids=uids,
+            round_trip=contours_redrawn(rois, mask),
         )
     placer.reject(
         "outline-without-interior",
@@ -118,6 +136,7 @@ def _nodule(nodule: LidcNodule, finding_id: str, placer: _Placer) -> Finding | N
         source_label=nodule.nodule_id,
         characteristics=nodule.characteristics,
         sop_instance_uids=uids,
+        round_trip=placer.gathered(rois),
     )
 
 
@@ -134,6 +153,7 @@ def _mark(nodule: LidcNodule, finding_id: str, category: Category, placer: _Plac
         source_label=nodule.nodule_id,
         characteristics=nodule.characteristics,
         sop_instance_uids=placer.uids(rois),
+        round_trip=placer.gathered(rois),
     )
 
 
@@ -213,6 +233,11 @@ class _Placer:
         mean = np.array(places, dtype=np.float64).mean(axis=0)
         return to_patient(self._image.grid, (float(mean[0]), float(mean[1]), float(mean[2])))
 
+    def gathered(self, rois: Sequence[tuple[LidcRoi, int]]) -> RoundTrip:
+        """How far the middle of several points lies from the farthest of them; nothing for a single mark."""
+        places = np.array([(index, y, x) for roi, index in rois for x, y in roi.points], dtype=np.float64)
+        return worst_gap(places, places.mean(axis=0)[None], self._image.grid.spacing_mm)
+
     def uids(self, rois: Sequence[tuple[LidcRoi, int]]) -> tuple[str, ...]:
         """The images that the marks lie on, in slice order, each once."""
         return tuple(self._image.sop_instance_uids[index] for index in sorted({index for _, index in rois}))
@@ -226,3 +251,30 @@ class _Placer:
                 "the image was believed."
             )
             self.reject("z-disagrees", message, (finding_id, roi.sop_instance_uid))
+
+
+def _references(data: bytes, context: ReadContext) -> ImageReferences:
+    document = parse_lidc_xml(data)
+    marks = [one for session in document.sessions for one in (*session.nodules, *session.non_nodules)]
+
+    def known(*uids: str) -> frozenset[str]:
+        return frozenset(uid for uid in uids if uid)
+
+    return ImageReferences(
+        study_instance_uids=known(document.study_instance_uid),
+        series_instance_uids=known(document.series_instance_uid),
+        sop_instance_uids=known(*(roi.sop_instance_uid for one in marks for roi in one.rois)),
+    )
+
+
+def _read(data: bytes, image: PlacedSeries, context: ReadContext) -> AnnotationImport:
+    return read_lidc_xml(data, image)
+
+
+FORMAT = LabelFormat(
+    source_format=SOURCE_FORMAT,
+    title="LIDC-IDRI reader file (XML)",
+    many_series=False,
+    references=_references,
+    read=_read,
+)

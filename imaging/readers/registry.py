@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imaging.readers import coco, datalist, luna16, nifti, nrrd, segmentation, structure_set, voc
+from imaging.readers import coco, datalist, lidc, luna16, nifti, nrrd, segmentation, structure_set, voc
 from imaging.readers.formats import LabelFormat
 from imaging.readers.sniff import Kind
 
@@ -17,4 +17,5 @@ LABEL_FORMATS: Mapping[Kind, LabelFormat] = {
     "nrrd": nrrd.FORMAT,
     "luna16-csv": luna16.FORMAT,
     "monai-datalist": datalist.FORMAT,
+    "lidc-xml": lidc.FORMAT,
 }
