@@ -52,6 +52,7 @@ _TEMPORAL = frozenset({"DA", "TM", "DT"})
 _TRACKING_IDENTIFIER = ("112039", "DCM")
 _ALGORITHM_TEXTS = frozenset({("111001", "DCM"), ("111003", "DCM")})
 REMOVED_TEXT = "removed"
+_LONGEST_SHORT_STRING = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,19 +249,20 @@ class ElementRules:
         if self._is_kept(texts):
             self._tally.note(Action.CLEANED, keyword)
             return
-        kept = [text if self._is_kept([text]) else self._pseudonym(text, prefix) for text in texts]
+        kept = [text if self._is_kept([text]) else self._pseudonym(text, prefix, element.VR) for text in texts]
         self._set(dataset, element, kept, vr=element.VR)
         self._tally.note(Action.REPLACED, keyword)
 
-    def _pseudonym(self, text: str, prefix: str) -> str:
-        pseudonym = self._keys.name(text, prefix=prefix)[:16]
+    def _pseudonym(self, text: str, prefix: str, vr: str) -> str:
+        pseudonym = self._keys.name(text, prefix=prefix)
+        if vr == "SH":
+            pseudonym = pseudonym[:_LONGEST_SHORT_STRING]
         self._tally.crossed("label", text, pseudonym)
         return pseudonym
 
     def _is_kept(self, texts: Sequence[str]) -> bool:
         return all(
-            text.strip() in self._profile.kept_terms or is_harmless(text, identities=self._subject.identities)
-            for text in texts
+            self._profile.keeps(text) or is_harmless(text, identities=self._subject.identities) for text in texts
         )
 
     def _names_someone(self, texts: Sequence[str]) -> bool:

@@ -52,7 +52,10 @@ _BY_NAME: tuple[tuple[Holds, re.Pattern[str]], ...] = (
         re.compile(r"site$|institution|hospital|department|address|phone|station|accession|url$"),
     ),
     (Holds.MOMENT, re.compile(r"date|time|birth")),
-    (Holds.FREE_TEXT, re.compile(r"description|comment|note|remark|reason|^title$|summary|caption|history|messageid|license")),
+    (
+        Holds.FREE_TEXT,
+        re.compile(r"description|comment|note|remark|reason|^title$|summary|caption|history|messageid|license"),
+    ),
     (Holds.PATH, re.compile(r"file|path|folder|^images?$|^labels?$|^mask$|^seg(mentation)?$|^source$|^database$")),
     (
         Holds.TERM,
@@ -118,7 +121,7 @@ class FieldRules:
         mapped = self.keys.map_uids_in(text)
         if mapped.startswith((STANDARD_UID_ROOT, "2.25.")) and " " not in mapped and not looks_like_a_path(text):
             return mapped
-        if text in self.profile.kept_terms or is_harmless(text, identities=_NOBODY):
+        if self.profile.keeps(text) or is_harmless(text, identities=_NOBODY):
             return text if Option.CLEAN_DESCRIPTORS in self.profile.options else self.keys.name(text, prefix="text")
         if holds is Holds.PATH or looks_like_a_path(text):
             return clean_path(text, keys=self.keys)

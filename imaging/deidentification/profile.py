@@ -40,6 +40,10 @@ class Profile:
     options: frozenset[Option]
     kept_terms: frozenset[str] = frozenset()
 
+    def keeps(self, term: str) -> bool:
+        """Tell whether the project has declared this to be a label's name; case is ignored, as when labels are read."""
+        return any(term.strip().casefold() == kept.strip().casefold() for kept in self.kept_terms)
+
     @property
     def codes(self) -> tuple[tuple[str, str], ...]:
         """(value, meaning) of every code that is written, the profile first, then its options by code."""

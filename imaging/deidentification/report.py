@@ -74,6 +74,20 @@ def merged(reports: Iterable[Report]) -> Report:
     return Report(files, {action: dict(names) for action, names in counts.items()}, dict(remarks))
 
 
+def report_from_json(stored: Mapping[str, object]) -> Report:
+    """Return the report that ``as_json`` wrote. Raises ValueError or TypeError for anything else."""
+    counts, remarks = stored["counts"], stored["remarks"]
+    if not isinstance(counts, Mapping) or not isinstance(remarks, Mapping):
+        raise TypeError("a stored report has counts and remarks")
+    return Report(
+        files=int(str(stored["files"])),
+        counts={
+            Action(action): {str(name): int(count) for name, count in names.items()} for action, names in counts.items()
+        },
+        remarks={str(remark): int(count) for remark, count in remarks.items()},
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class CrosswalkEntry:
     """What stands behind a replacement. The one thing here that identifies; it is for a locked place or for none.

@@ -9,32 +9,34 @@ import re
 from collections.abc import Iterable, Set
 
 _TISSUE_SHAPE_PLACE = """
-abdomen abnormal abnormality acquisition adenocarcinoma adrenal airspace airway airways algorithm all and
-annotated annotation anonymous anterior anything aorta aortic apex apical apices artery atelectasis atrium
-attenuation automatic axial azygos background ball base benign binary blinded body bone bones border both
+abdomen abnormal abnormality acquisition adenocarcinoma adjacent adrenal airspace airway airways algorithm all
+and annotated annotation anonymous anterior anything aorta aortic apex apical apices artery atelectasis atrium
+attenuation automatic axial azygos background ball base benign binary blinded blue body bone bones border both
 boundary brachial brain breast bronchi bronchiectasis bronchus calcification calcified candidate carcinoma
 cardiac carina cava cavity central centroid chest chestwall chord clavicle cm coarse consolidation contour
-contours contralateral contrast cord coronal couch ct ctv cyst data definite degree dense density detected
+contours contralateral contrast cord coronal couch ct ctv cyst dark data definite degree dense density detected
 detection diameter diaphragm difference diffuse disease dose edge effusion emphysema empty end esophagus event
-exhale expert external false fat fibrosis field fine fissure fissures focus foreground fractional frame full
-gating ggn ggo gland glass global granuloma gray great gross ground groundglass gtv gtvn gtvp head heart high
-hilar hilum histologic homogeneous ill image images implant inclusion inferior infiltrate inhale inner insertion
-intensity intermediate internal interstitial invasive ipsilateral isocenter isocentre itv joint juxtapleural
-juxtavascular key kidney label labels large largest larynx lateral left lesion lesions level lingula liver lll
-lobe lobes lobulated lobulation local localization low lower lul lung lungs lymph lymphadenopathy malignancy
-malignant manual map margin mark mask masks mass max maximum medial median mediastinal mediastinum medium
-metastases metastasis metastatic middle min minimum mixed mm model moderate motion multiple muscle neck necrosis
-necrotic negative neoplasm node nodes nodular nodule nodules non none normal not number object oesophagus of old
-opacities opacity optic organ outer outline outside ovoid pancreas parenchyma part partial patch pericardial
+exhale expert external false fat fibrosis field fine first fissure fissures focus foreground fourth fractional
+frame full gating ggn ggo gland glass global glycolysis granuloma gray great green gross ground groundglass
+group groups gtv gtvn gtvp head heart high hilar hilum histologic homogeneous ill image images implant inclusion
+inferior infiltrate inhale inner insertion intensity intermediate internal interstitial invasive ipsilateral
+isocenter isocentre itv joint juxtapleural juxtavascular key kidney label labels large largest larynx lateral
+left lesion lesions level light lingula liver lll ln lns lobe lobes lobulated lobulation local localization low
+lower lul lung lungs lymph lymphadenopathy malignancy malignant manual map margin mark mask masks mass max
+maximum measurement measurements medial median mediastinal mediastinum medium metastases metastasis metastatic
+middle min minimum mixed mm model moderate motion multiple muscle neck necrosis necrotic negative neoplasm no
+node nodes nodular nodule nodules non none normal not number object oesophagus of old opacities opacity optic
+orange organ outer outline outside ovoid pancreas parenchyma part partial patch percent percentile pericardial
 pericardium peripheral phase physician planning plaque pleura pleural pneumonia pneumothorax point points poor
-positive possible posterior potential predicted prediction primary probable ptv pulmonary read reader rectum
-reference region regions removed result rib ribs right rll rml roi round rounded rul scan scar sclerotic section
-seg segment segmentation segments semi series shape sharp skeleton skin slice slices small smooth soft solid
-spherical sphericity spiculated spiculation spinal spine spleen squamous standard stent sternum stomach
-structure structures study sub subpleural subsolid subtle subtlety superior surface target texture the thick
-thin third thoracic thorax thyroid tissue total trachea tree true truth tuberculosis tumor tumors tumour tumours
-type unblinded unclassified unknown unspecified upper vein vena ventricle vertebra vertebrae vertebral vessel
-vessels view volume wall watershed well whole with without yes no unknow zone
+positive possible posterior potential predicted prediction primary probable ptv pulmonary purple quarter range
+read reader rectum red reference region regions removed result rgb rib ribs right rll rml roi round rounded rul
+scan scar sclerotic second section seg segment segmentation segments semi series shape sharp skeleton skin slice
+slices small smooth soft solid spherical sphericity spiculated spiculation spinal spine spleen squamous standard
+stent sternum stomach structure structures study sub subpleural subsolid subtle subtlety superior surface target
+texture the thick thin third thoracic thorax thyroid tissue total trachea tree true truth tuberculosis tumor
+tumors tumour tumours type unblinded unclassified unknow unknown unspecified upper value values vein vena
+ventricle vertebra vertebrae vertebral vessel vessels view volume wall watershed well whole with within without
+yellow yes zone
 """
 _WORDS = frozenset(_TISSUE_SHAPE_PLACE.split())
 
@@ -48,6 +50,7 @@ training txt val validation version voc vol xml zip
 _FILE_WORDS = frozenset(_FILES_AND_FOLDERS.split())
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LONGEST_NUMBER = 3
 _LONGEST_FILE_NUMBER = 4
 
@@ -89,7 +92,7 @@ def identity_words(texts: Iterable[str], *, least: int) -> frozenset[str]:
 def _all_known(text: str, identities: Set[str], known: tuple[Set[str], ...], longest_number: int) -> bool:
     if holds_identity(text, identities=identities):
         return False
-    for token in _TOKEN.findall(text.casefold()):
+    for token in _TOKEN.findall(_CAMEL.sub(" ", text).casefold()):
         if token.isdigit():
             if len(token.lstrip("0")) > longest_number or len(token) > 2 * longest_number:
                 return False

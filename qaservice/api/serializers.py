@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from imaging.writers.registry import LABEL_WRITERS
 from qaservice.analysis.models import AnalysisRun, Flag
+from qaservice.labels.exporting import SETS
 from qaservice.labels.models import DatasetVersion
-from qaservice.projects.models import Project
+from qaservice.projects.models import CrosswalkPolicy, IdentityPolicy, Project
 from qaservice.projects.policies import POLICIES
 from qaservice.review.models import Assignment, Decision
 from qaservice.studies.models import Ingest, IngestItem, Series
@@ -65,6 +67,16 @@ class NewPoliciesSerializer(ReasonSerializer):
         required=False,
         help_text="a source's label name to the category it means; replaces all terms, for what arrives from now on",
     )
+    identity_policy = serializers.ChoiceField(
+        choices=IdentityPolicy.choices,
+        required=False,
+        help_text="once a project has had deliveries it can only become stricter: keep, then refuse, then de-identify",
+    )
+    crosswalk_policy = serializers.ChoiceField(
+        choices=CrosswalkPolicy.choices,
+        required=False,
+        help_text="whether what stands behind pseudonyms is kept; not to be switched on once there were deliveries",
+    )
 
 
 class ProgressSerializer(serializers.Serializer[object]):
@@ -79,6 +91,17 @@ class ProgressSerializer(serializers.Serializer[object]):
 
 class UploadSerializer(ReasonSerializer):
     file = serializers.FileField(help_text="one DICOM or annotation file, or a zip or tar of many")
+
+
+class LabelExportSerializer(ReasonSerializer):
+    format = serializers.ChoiceField(choices=sorted(LABEL_WRITERS), help_text="what the labels are written as")
+    sets = serializers.ChoiceField(
+        choices=sorted(SETS), default="reference", help_text="the reference standard, or the readers' own sets"
+    )
+    version = serializers.IntegerField(
+        required=False, min_value=1, help_text="number of the dataset version; the newest where left out"
+    )
+    series_instance_uid = serializers.CharField(required=False, max_length=64, help_text="one series alone")
 
 
 class IngestSerializer(serializers.ModelSerializer[Ingest]):

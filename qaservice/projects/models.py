@@ -28,6 +28,11 @@ class IdentityPolicy(models.TextChoices):
     REFUSE = "refuse", "refuse files that identify a person"
 
 
+class CrosswalkPolicy(models.TextChoices):
+    NOT_KEPT = "not-kept", "do not keep what stands behind pseudonyms"
+    KEPT = "kept", "keep it encrypted, for manage.py reidentify"
+
+
 class Project(VersionedModel):
     """One quality-assurance project with its protocol."""
 
@@ -41,6 +46,12 @@ class Project(VersionedModel):
         max_length=40, default="LIDC: longest axis", help_text="convention by which size classes are named"
     )
     identity_policy = models.CharField(max_length=16, choices=IdentityPolicy.choices, default=IdentityPolicy.KEEP)
+    crosswalk_policy = models.CharField(
+        max_length=8,
+        choices=CrosswalkPolicy.choices,
+        default=CrosswalkPolicy.NOT_KEPT,
+        help_text="whether what stands behind pseudonyms is kept, where the project de-identifies",
+    )
     gate_policy = models.JSONField(
         default=dict,
         blank=True,

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 from imaging.geometry.policy import UnusablePolicy, policy_from_words
 from imaging.types import Category
-from qaservice.common.errors import InvalidInput
+from qaservice.common.errors import Conflict, InvalidInput
+from qaservice.projects.models import CrosswalkPolicy, IdentityPolicy
 
 MOST_TERM_CHARACTERS = 200
 
@@ -46,11 +47,46 @@ def _label_terms(asked: object) -> dict[str, str]:
     return {name: terms[name] for name in sorted(terms)}
 
 
+def _identity_policy(asked: object) -> str:
+    return _one_of(asked, IdentityPolicy.values, "an identity policy")
+
+
+def _crosswalk_policy(asked: object) -> str:
+    return _one_of(asked, CrosswalkPolicy.values, "a crosswalk policy")
+
+
+def _one_of(asked: object, words: list[str], what: str) -> str:
+    if not isinstance(asked, str) or asked not in words:
+        raise InvalidInput(f"{str(asked)[:60]!r} is not {what}; there are {', '.join(words)}", code="unusable-policy")
+    return asked
+
+
 POLICIES: Mapping[str, Callable[[object], object]] = {
     "gate_policy": _gate_policy,
     "label_terms": _label_terms,
+    "identity_policy": _identity_policy,
+    "crosswalk_policy": _crosswalk_policy,
 }
 """Field of the project to what checks a wanted value and returns it as it is stored; raises InvalidInput."""
+
+
+# From the policy under which most is held to the one under which least is.
+_STRICTER: Mapping[str, tuple[str, ...]] = {
+    "identity_policy": (IdentityPolicy.KEEP, IdentityPolicy.REFUSE, IdentityPolicy.DEIDENTIFY),
+    "crosswalk_policy": (CrosswalkPolicy.KEPT, CrosswalkPolicy.NOT_KEPT),
+}
+
+
+def require_stricter(*, before: Mapping[str, object], after: Mapping[str, object]) -> None:
+    """Raise Conflict ``policy-would-loosen`` for a change after which a project with deliveries would hold more of
+    people's identities than it said it would."""
+    for name, order in _STRICTER.items():
+        if name in after and order.index(str(after[name])) < order.index(str(before[name])):
+            raise Conflict(
+                f"the project has had deliveries under {name} {before[name]!s}; it can only become stricter "
+                f"({', then '.join(order)})",
+                code="policy-would-loosen",
+            )
 
 
 def checked(asked: Mapping[str, object]) -> dict[str, object]:

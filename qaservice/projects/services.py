@@ -12,7 +12,7 @@ from qaservice.accounts.models import User
 from qaservice.common.errors import Conflict, InvalidInput, NotPermitted
 from qaservice.common.transitions import amend
 from qaservice.projects.models import Membership, Project, Role
-from qaservice.projects.policies import checked
+from qaservice.projects.policies import checked, require_stricter
 from qaservice.projects.rules import clash
 from qaservice.projects.selectors import roles_of
 
@@ -59,13 +59,16 @@ def set_policies(*, project: Project, policies: Mapping[str, object], actor: Act
 
     What was judged before keeps its verdict: a policy speaks about what arrives, or is tried again, from now on.
     Policies that are already so are left alone, and where all are, nothing is recorded. Raises InvalidInput for a
-    policy that does not exist or that no truthful volume could be built under.
+    policy that does not exist or that no truthful volume could be built under, Conflict ``policy-would-loosen`` where
+    a project that has had deliveries would come to hold more of people's identities than before.
     """
     wanted = checked(policies)
     before = {name: getattr(project, name) for name in wanted}
     changes = {name: value for name, value in wanted.items() if value != before[name]}
     if not changes:
         return project
+    if project.ingests.exists():
+        require_stricter(before=before, after=changes)
     with change(
         "project.policies-changed",
         actor=actor,

@@ -164,6 +164,9 @@ if CELERY_BROKER_URL.startswith("filesystem"):
 
 # Jobs: a lease not renewed for this long belongs to a dead worker, and the reaper gives the job to another.
 JOB_LEASE_SECONDS = environment.whole_number("QASERVICE_JOB_LEASE_SECONDS", default=30, least=5)
+# Opens every project's secret and the crosswalk. Where it lies by default it lies beside what it protects, which
+# `check --deploy` refuses; in production it is never made by itself.
+IDENTITY_KEY_FILE = Path(environment.text("QASERVICE_IDENTITY_KEY_FILE", str(DATA_DIR / "identity-key")))
 BLOB_DIR = DATA_DIR / "blobs"
 DERIVED_DIR = DATA_DIR / "derived"
 MODEL_BUNDLE = Path(environment.text("QASERVICE_MODEL_BUNDLE", str(ROOT / "imaging" / "bundles" / "lung_nodule_qa")))

@@ -7,4 +7,4 @@ class StudiesConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing registers this app's event kinds; an unregistered kind is refused when it is recorded.
-        from qaservice.studies import events  # noqa: F401
+        from qaservice.studies import checks, events  # noqa: F401

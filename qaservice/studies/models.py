@@ -109,6 +109,34 @@ class Study(WriteOnceModel):
         return self.study_instance_uid
 
 
+class IdentityKey(WriteOnceModel):
+    """The secret by which one project replaces identities, encrypted under the site's key; never changed, or files
+    that arrive again would come out otherwise."""
+
+    project = models.OneToOneField(Project, on_delete=models.PROTECT, related_name="+")
+    sealed = models.CharField(max_length=200)
+    site_key = models.CharField(max_length=16, help_text="which site key opens it: the beginning of that key's SHA-256")
+
+    class Meta:
+        verbose_name = "identity key"
+
+    def __str__(self) -> str:
+        return f"identity key of {self.project_id}"
+
+
+class CrosswalkPage(WriteOnceModel):
+    """What stands behind the pseudonyms that one step of an ingest gave, encrypted under the site's key."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="+")
+    ingest = models.ForeignKey(Ingest, on_delete=models.PROTECT, related_name="+")
+    entries = models.PositiveIntegerField()
+    sealed = models.TextField()
+    site_key = models.CharField(max_length=16, help_text="which site key opens it: the beginning of that key's SHA-256")
+
+    def __str__(self) -> str:
+        return f"{self.entries} crosswalk entries of {self.project_id}"
+
+
 class Series(VersionedModel):
     """A DICOM series with the geometry gate's verdict on it."""
 

@@ -20,6 +20,7 @@ def own_data_folder(tmp_path: Path, settings: Settings) -> Path:
     settings.BLOB_DIR = folder / "blobs"
     settings.DERIVED_DIR = folder / "derived"
     settings.BROKER_DIR = folder / "broker"
+    settings.IDENTITY_KEY_FILE = folder / "identity-key"
     return folder
 
 

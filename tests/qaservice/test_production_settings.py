@@ -17,6 +17,7 @@ PRODUCTION = {
     "QASERVICE_ALLOWED_HOSTS": "qa.example.org",
     "QASERVICE_DATABASE_URL": "postgresql://qaservice_run:secret@127.0.0.1:5432/qaservice",
     "QASERVICE_RUNTIME_DB_ROLE": "qaservice_run",
+    "QASERVICE_IDENTITY_KEY_FILE": "/etc/qaservice/identity-key",
 }
 PROTECTIONS = (
     "SECURE_SSL_REDIRECT",
@@ -66,6 +67,28 @@ def test_the_deployment_check_refuses_sqlite(tmp_path: Path) -> None:
     on_sqlite = start(tmp_path, arguments, QASERVICE_DATABASE_URL=None)
     assert on_sqlite.returncode != 0
     assert "compliance.E007" in on_sqlite.stderr
+
+
+def test_the_deployment_check_refuses_an_identity_key_beside_the_data(tmp_path: Path) -> None:
+    arguments = ["manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    beside = start(tmp_path, arguments, QASERVICE_IDENTITY_KEY_FILE=None)
+    assert beside.returncode != 0
+    assert "studies.E001" in beside.stderr
+    inside = start(tmp_path, arguments, QASERVICE_IDENTITY_KEY_FILE=str(tmp_path / "keys" / "identity"))
+    assert "studies.E001" in inside.stderr
+
+
+def test_the_deployment_check_refuses_an_identity_key_that_others_can_read(tmp_path: Path) -> None:
+    data, key = tmp_path / "data", tmp_path / "identity-key"
+    data.mkdir()
+    key.write_text("AAAA")
+    key.chmod(0o640)
+    done = start(
+        data, ["manage.py", "check", "--deploy", "--fail-level", "WARNING"], QASERVICE_IDENTITY_KEY_FILE=str(key)
+    )
+    assert done.returncode != 0
+    assert "studies.E002" in done.stderr
+    assert "AAAA" not in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ class Command(BaseCommand):
             metavar="NAME=CATEGORY",
             help="a label of this name is to be understood as this category, or default again (repeatable)",
         )
+        parser.add_argument(
+            "--identity", metavar="POLICY", help="keep, de-identify or refuse: what is done with identities"
+        )
+        parser.add_argument("--crosswalk", metavar="POLICY", help="kept or not-kept: what stands behind pseudonyms")
         parser.add_argument("--reason", default="set on the command line by the operator of the server")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -43,6 +47,10 @@ class Command(BaseCommand):
                 wanted["gate_policy"] = _changed(project.gate_policy, options["gate"], "FINDING=WORD")
             if options["label"]:
                 wanted["label_terms"] = _changed(project.label_terms, options["label"], "NAME=CATEGORY")
+            if options["identity"]:
+                wanted["identity_policy"] = options["identity"]
+            if options["crosswalk"]:
+                wanted["crosswalk_policy"] = options["crosswalk"]
             if wanted:
                 project = set_policies(project=project, policies=wanted, actor=OPERATOR, reason=options["reason"])
         except ServiceError as error:
