@@ -25,7 +25,12 @@ def compare(
     """
     left = list(found)
     for one in expected:
-        match = _tracked(one, left) if carries.tracking else _placed(one, left, carries, grid, tolerance_mm)
+        candidates = [other for other in left if _may_be(one, other, carries, grid, tolerance_mm)]
+        match = min(
+            candidates,
+            key=lambda other, one=one: len(_differences(one, other, carries, grid, tolerance_mm)),
+            default=None,
+        )
         if match is None:
             raise _lost(one, left, grid)
         left.remove(match)
@@ -39,13 +44,10 @@ def compare(
         raise WriteMismatch("finding-made-up", message, subjects=tuple(other.finding_id for other in left))
 
 
-def _tracked(one: Finding, left: Sequence[Finding]) -> Finding | None:
-    return next((other for other in left if other.tracking_uid == one.tracking_uid), None)
-
-
-def _placed(one: Finding, left: Sequence[Finding], carries: Carried, grid: Grid, tolerance_mm: float) -> Finding | None:
-    there = [other for other in left if _place_difference(one, other, grid, tolerance_mm) is None]
-    return min(there, key=lambda other: len(_differences(one, other, carries, grid, tolerance_mm)), default=None)
+def _may_be(one: Finding, other: Finding, carries: Carried, grid: Grid, tolerance_mm: float) -> bool:
+    if carries.tracking:
+        return one.tracking_uid == other.tracking_uid
+    return _place_difference(one, other, grid, tolerance_mm) is None
 
 
 def _lost(one: Finding, left: Sequence[Finding], grid: Grid) -> WriteMismatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from imaging.writers.registry import LABEL_WRITERS
+from imaging.writers.names import WRITTEN_FORMATS
 from qaservice.analysis.models import AnalysisRun, Flag
 from qaservice.labels.exporting import SETS
 from qaservice.labels.models import DatasetVersion
@@ -94,7 +94,7 @@ class UploadSerializer(ReasonSerializer):
 
 
 class LabelExportSerializer(ReasonSerializer):
-    format = serializers.ChoiceField(choices=sorted(LABEL_WRITERS), help_text="what the labels are written as")
+    format = serializers.ChoiceField(choices=WRITTEN_FORMATS, help_text="what the labels are written as")
     sets = serializers.ChoiceField(
         choices=sorted(SETS), default="reference", help_text="the reference standard, or the readers' own sets"
     )

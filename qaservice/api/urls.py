@@ -3,7 +3,7 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularJSONAPIView
 
-from qaservice.api import analysis_views, project_views, record_views, review_views, study_views
+from qaservice.api import analysis_views, export_views, project_views, record_views, review_views, study_views
 
 app_name = "api"
 urlpatterns = [
@@ -34,6 +34,7 @@ urlpatterns = [
     path("assignments/<uuid:assignment_id>/verdicts/", review_views.VerdictsView.as_view(), name="verdicts"),
     path("assignments/<uuid:assignment_id>/reveal/", review_views.RevealView.as_view(), name="reveal"),
     path("projects/<slug:key>/dataset-versions/", record_views.DatasetVersionsView.as_view(), name="dataset-versions"),
+    path("projects/<slug:key>/label-exports/", export_views.LabelExportsView.as_view(), name="label-exports"),
     path("projects/<slug:key>/events/", record_views.EventsView.as_view(), name="events"),
     path("projects/<slug:key>/reports/", record_views.ReportsView.as_view(), name="reports"),
     path("reports/<uuid:report_id>/", record_views.ReportView.as_view(), name="report"),

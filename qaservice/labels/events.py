@@ -9,4 +9,5 @@ register_event("reference.opened", "A reference standard was opened for a series
 register_event(
     "reference.corrected", "A consensus was carried to the reference standard, or found there already", "REQ-11"
 )
+register_event("labels.exported", "A dataset version's labels were written out and handed over", "REQ-03")
 register_event("dataset.versioned", "A dataset version was fixed", "REQ-20")
