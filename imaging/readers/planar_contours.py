@@ -1,4 +1,4 @@
-"""Closed outlines in one slice: which pixels they enclose, their area, and how far a mask's border lies from them.
+"""Closed outlines in one slice: which pixels they enclose, their area, and how far they lie from a mask's border.
 
 Outlines are (n, 2) float64 arrays of (row, column), 0-based, at pixel centres, fractions allowed; the last vertex joins
 the first. Several outlines of one slice are read by the even-odd rule: what lies inside an odd number of them belongs,
@@ -18,7 +18,7 @@ Outline = NDArray[np.float64]
 EDGE_TOLERANCE_VOXELS = 1e-3
 """A pixel centre this near an edge lies on it: what is left of positions that were written to the micrometre."""
 
-_NEAREST_EDGES = 16
+_NEAREST_FACES = 16
 
 
 def fill_even_odd(outlines: Sequence[Outline]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
@@ -82,24 +82,25 @@ def cross_each_other(outlines: Sequence[Outline]) -> bool:
 
 def border_offset(
     *,
-    plane: NDArray[np.bool_],
-    corner: tuple[int, int],
-    vertices: Outline,
-    spacing_mm: tuple[float, float],
+    region: NDArray[np.bool_],
+    corner: Sequence[int],
+    vertices: NDArray[np.float64],
+    spacing_mm: Sequence[float],
 ) -> tuple[float, float]:
-    """Return how far the farthest vertex lies from a mask's border in its slice: (voxels, millimetres).
+    """Return how far the farthest vertex lies from a region's border: (voxels, millimetres).
 
-    ``plane`` is one slice of the mask, its first pixel at ``corner`` (row, column); the border runs along pixel edges.
-    ``spacing_mm`` is between rows, between columns. Voxels are along the axis where it is worst.
-    Raises ValueError if the plane is empty, for it then has no border.
+    ``region`` is one slice (row, column) or a volume (slice, row, column) of a mask, its first voxel at ``corner``;
+    the border runs along the faces between voxels inside and outside. ``vertices`` are (n, 2) or (n, 3) in the same
+    axes, ``spacing_mm`` the steps along them. Voxels are along the axis where it is worst.
+    Raises ValueError if the region is empty, for it then has no border.
     """
-    edges, half = _pixel_edges(plane, corner)
-    if not len(edges):
-        raise ValueError("an empty plane has no border")
+    faces, half = _faces(region, corner)
+    if not len(faces):
+        raise ValueError("an empty region has no border")
     spacing = np.array(spacing_mm)
-    _, nearest = KDTree(edges * spacing).query(vertices * spacing, k=min(_NEAREST_EDGES, len(edges)))
-    nearest = np.asarray(nearest).reshape(len(vertices), -1)
-    beyond = np.maximum(np.abs(vertices[:, None, :] - edges[nearest]) - half[nearest], 0.0)
+    _, found = KDTree(faces * spacing).query(vertices * spacing, k=min(_NEAREST_FACES, len(faces)))
+    nearest = np.asarray(found).reshape(len(vertices), -1)
+    beyond = np.maximum(np.abs(vertices[:, None, :] - faces[nearest]) - half[nearest], 0.0)
     lengths = np.linalg.norm(beyond * spacing, axis=-1)
     best = np.argmin(lengths, axis=1)
     farthest = int(np.argmax(lengths[np.arange(len(vertices)), best]))
@@ -137,10 +138,14 @@ def _mark_edges(on_edge: NDArray[np.bool_], start: Outline, end: Outline) -> Non
         on_edge[places] = True
 
 
-def _pixel_edges(plane: NDArray[np.bool_], corner: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The border of a plane as pixel edges: midpoints and half lengths, both (n, 2) as (row, column)."""
-    padded = np.pad(plane, 1)
-    flat = np.argwhere(padded[1:, :] != padded[:-1, :]) + np.array([0.5, 0.0])
-    upright = np.argwhere(padded[:, 1:] != padded[:, :-1]) + np.array([0.0, 0.5])
-    half = np.concatenate([np.tile([0.0, 0.5], (len(flat), 1)), np.tile([0.5, 0.0], (len(upright), 1))])
-    return np.concatenate([flat, upright]) - 1.0 + np.array(corner), half
+def _faces(region: NDArray[np.bool_], corner: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The border of a region as voxel faces (pixel edges in a plane): midpoints and half lengths along each axis."""
+    padded = np.pad(region, 1).astype(np.int8)
+    middles: list[NDArray[np.float64]] = []
+    halves: list[NDArray[np.float64]] = []
+    for axis in range(region.ndim):
+        across = np.eye(region.ndim)[axis] / 2.0
+        found = np.argwhere(np.diff(padded, axis=axis) != 0) + across
+        middles.append(found - 1.0 + np.array(corner))
+        halves.append(np.tile(0.5 - across, (len(found), 1)))
+    return np.concatenate(middles), np.concatenate(halves)

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imaging.readers import coco, datalist, lidc, luna16, nifti, nrrd, segmentation, structure_set, voc
+from imaging.readers import (
+    coco,
+    datalist,
+    lidc,
+    luna16,
+    nifti,
+    nrrd,
+    segmentation,
+    structure_set,
+    structured_report,
+    voc,
+)
 from imaging.readers.formats import LabelFormat
 from imaging.readers.sniff import Kind
 
 LABEL_FORMATS: Mapping[Kind, LabelFormat] = {
     "dicom-seg": segmentation.FORMAT,
     "dicom-rtstruct": structure_set.FORMAT,
+    "dicom-sr": structured_report.FORMAT,
     "voc-xml": voc.FORMAT,
     "coco-json": coco.FORMAT,
     "nifti": nifti.FORMAT,

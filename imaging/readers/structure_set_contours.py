@@ -94,7 +94,7 @@ def outline(contours: Sequence[Contour], image: PlacedSeries, subject: str) -> O
     mask = _mask(planes, image)
     in_plane = [
         border_offset(
-            plane=mask.voxels[number - mask.origin[0]],
+            region=mask.voxels[number - mask.origin[0]],
             corner=mask.origin[1:],
             vertices=np.concatenate(planes[number]),
             spacing_mm=grid.spacing_mm[1:],
