@@ -3,8 +3,8 @@
 The contour is drawn along the first pixels outside a nodule, so contour pixels do not belong to it (Armato et al., Med
 Phys 38:915, 2011). Of an exclusion (a cavity, say) nothing belongs to the nodule: neither its interior nor the pixels
 of its contour, which the reader drew as the edge of what is left out; an exclusion is applied after all inclusions of
-its slice, in whatever order the file gives them. A nodule below 3 mm is a single point, a non-nodule a single mark. Slices
-are found by SOP Instance UID, never by z, since some scans repeat a z position.
+its slice, in whatever order the file gives them. A nodule below 3 mm is a single point, a non-nodule a single mark.
+Slices are found by SOP Instance UID, never by z, since some scans repeat a z position.
 
 Each finding's round trip is how far at worst a point of the file's contours lies from the contour that the same rule
 draws around the held mask.

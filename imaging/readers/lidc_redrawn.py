@@ -48,4 +48,6 @@ def _contour(mask: Mask, index: int) -> NDArray[np.float64]:
         return np.zeros((0, 2))
     region = np.pad(mask.voxels[inner], 1)
     outside = ndimage.binary_dilation(region, structure=_TOUCHING) & ~region
-    return np.argwhere(outside).astype(np.float64) + (np.array(mask.origin[1:]) - 1)
+    first = np.array(mask.origin[1:], dtype=np.float64) - 1.0
+    pixels: NDArray[np.float64] = np.argwhere(outside).astype(np.float64) + first
+    return pixels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imaging.readers import (
+from imaging.readers import (, predictions_csv, predictions_json
     coco,
     datalist,
     lidc,
@@ -30,4 +30,6 @@ LABEL_FORMATS: Mapping[Kind, LabelFormat] = {
     "luna16-csv": luna16.FORMAT,
     "monai-datalist": datalist.FORMAT,
     "lidc-xml": lidc.FORMAT,
+    "predictions-csv": predictions_csv.FORMAT,
+    "predictions-json": predictions_json.FORMAT,
 }
