@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imaging.readers import (, predictions_csv, predictions_json
+from imaging.readers import (
     coco,
     datalist,
     lidc,
     luna16,
     nifti,
     nrrd,
+    predictions_csv,
+    predictions_json,
     segmentation,
     structure_set,
     structured_report,
