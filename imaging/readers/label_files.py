@@ -9,6 +9,7 @@ from imaging.errors import UnreadableFile
 from imaging.geometry.header import SliceHeader
 from imaging.geometry.series import PlacedSeries
 from imaging.readers.formats import ImageReferences, LabelFormat, ReadContext
+from imaging.readers.lidc_document import parse_lidc_xml
 from imaging.readers.limits import ReadLimits
 from imaging.readers.registry import LABEL_FORMATS
 from imaging.readers.series import read_header
@@ -42,6 +43,16 @@ def is_dicom(kind: Kind | str) -> bool:
 def label_object_header(data: bytes, limits: ReadLimits) -> SliceHeader:
     """Return what a DICOM label object says of itself, as ``series.read_header`` does and raising what that raises."""
     return read_header(data, limits)
+
+
+def other_subject(kind: str, data: bytes) -> str:
+    """Return a sentence on what a sound file describes where that is no CT, "" where it may be one.
+
+    Raises UnreadableFile.
+    """
+    if kind == "lidc-xml" and parse_lidc_xml(data).modality == "chest-x-ray":
+        return "readings of a chest X-ray; this service checks labels on CT"
+    return ""
 
 
 def image_references(kind: str, data: bytes, context: ReadContext) -> ImageReferences:

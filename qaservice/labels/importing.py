@@ -33,9 +33,6 @@ READ_FIRST = ("dicom-seg", "dicom-rtstruct")
 _READINGS_ONCE = frozenset({"lidc-xml"})
 """Formats of which one file holds all readings of a series: a second file would count every reader twice."""
 
-_OTHER_IMAGES = frozenset({"chest-x-ray"})
-"""What a reader says of files that are sound and about something that is not checked here."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Found:
@@ -122,6 +119,9 @@ def _read(reader: LabelReader, ingest: Ingest, file: AnnotationFile) -> _Found:
             known = Instance.objects.filter(project=ingest.project, sop_instance_uid=header.sop_instance_uid).first()
             if known is not None:
                 return _already(known, file, header)
+        other = reader.other_subject(file, data)
+        if other:
+            return _Found(Outcome.IGNORED, "chest-x-ray", other, file.uid)
         described, context = reader.described(file, data)
         series = [one for one in described.series if one.grid is not None]
         if not series:
@@ -138,8 +138,7 @@ def _read(reader: LabelReader, ingest: Ingest, file: AnnotationFile) -> _Found:
             if one not in held
         ]
     except UnreadableFile as error:
-        outcome = Outcome.IGNORED if error.code in _OTHER_IMAGES else Outcome.REFUSED
-        return _Found(outcome, error.code, error.message, file.uid)
+        return _Found(Outcome.REFUSED, error.code, error.message, file.uid)
     return _taken(imports, described, header)
 
 

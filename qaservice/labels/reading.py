@@ -15,6 +15,7 @@ from imaging.readers.label_files import (
     image_references,
     label_format,
     label_object_header,
+    other_subject,
     read_labels,
 )
 from imaging.readers.limits import CT_READ_LIMITS
@@ -68,6 +69,10 @@ class LabelReader:
     def header(self, data: bytes) -> SliceHeader:
         """Return what a DICOM label object says of itself. Raises UnreadableFile."""
         return self._sandbox.call(label_object_header, data, CT_READ_LIMITS)
+
+    def other_subject(self, file: AnnotationFile, data: bytes) -> str:
+        """Return what a file describes if that is no CT, "" where it may be one. Raises UnreadableFile."""
+        return self._sandbox.call(other_subject, file.kind, data)
 
     def described(self, file: AnnotationFile, data: bytes) -> tuple[Described, ReadContext]:
         """Return which series a file describes, and the context in which it is to be read. Raises UnreadableFile."""
