@@ -1,0 +1,1 @@
+"""An audit of label files against CT, from files to one page, without any database."""
