@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from imaging.errors import WriteMismatch
 from imaging.geometry.affine import to_patient
 from imaging.masks.boxes import box_spans
-from imaging.types import Box, Finding, Grid, Mask, PointMm
+from imaging.masks.build import full_voxels, mask_from_sphere
+from imaging.types import Box, Finding, Grid, Mask, PointMm, Sphere
 from imaging.writers.carrying import shape_of
 from imaging.writers.contract import Carried, CategoryFidelity
 
@@ -25,12 +27,7 @@ def compare(
     """
     left = list(found)
     for one in expected:
-        candidates = [other for other in left if _may_be(one, other, carries, grid, tolerance_mm)]
-        match = min(
-            candidates,
-            key=lambda other, one=one: len(_differences(one, other, carries, grid, tolerance_mm)),
-            default=None,
-        )
+        match = _match(one, left, carries, grid, tolerance_mm)
         if match is None:
             raise _lost(one, left, grid)
         left.remove(match)
@@ -42,6 +39,14 @@ def compare(
         names = ", ".join(other.source_label or other.finding_id for other in left[:5])
         message = f"{len(left)} findings that nobody wrote are read back ({names})."
         raise WriteMismatch("finding-made-up", message, subjects=tuple(other.finding_id for other in left))
+
+
+def _match(one: Finding, left: Sequence[Finding], carries: Carried, grid: Grid, tolerance_mm: float) -> Finding | None:
+    def differences(other: Finding) -> int:
+        return len(_differences(one, other, carries, grid, tolerance_mm))
+
+    candidates = (other for other in left if _may_be(one, other, carries, grid, tolerance_mm))
+    return min(candidates, key=differences, default=None)
 
 
 def _may_be(one: Finding, other: Finding, carries: Carried, grid: Grid, tolerance_mm: float) -> bool:
@@ -92,6 +97,9 @@ def _differences(
 
 def _place_difference(one: Finding, other: Finding, grid: Grid, tolerance_mm: float) -> tuple[str, str] | None:
     shape, theirs = shape_of(one), shape_of(other)
+    if one.sphere is not None and other.mask is not None:
+        off = sphere_voxels_off(one.sphere, other.mask, tolerance_mm)
+        return ("mask-differs", f"{off} voxels of the sphere's surface read back otherwise.") if off else None
     if shape != theirs:
         return ("shape-differs", f"a {shape} reads back as a {theirs}.")
     if one.mask is not None and other.mask is not None:
@@ -116,6 +124,18 @@ def differing_voxels(one: Mask, other: Mask) -> int:
         cut = tuple(slice(int(a), int(a) + size) for a, size in zip(start, mask.voxels.shape, strict=True))
         tally[cut] += (sign * mask.voxels).astype(np.int8)
     return int(np.count_nonzero(tally))
+
+
+def sphere_voxels_off(sphere: Sphere, mask: Mask, tolerance_mm: float) -> int:
+    """Return how many voxels of a mask are not those within a sphere, of those farther than ``tolerance_mm`` from it.
+
+    Ellipsoids read back as the voxels within them; coordinates are rounded, so that one on the very surface may change
+    sides.
+    """
+    wide = mask_from_sphere(grid=mask.grid, sphere=replace(sphere, diameter_mm=sphere.diameter_mm + 2 * tolerance_mm))
+    tight = mask_from_sphere(grid=mask.grid, sphere=replace(sphere, diameter_mm=sphere.diameter_mm - 2 * tolerance_mm))
+    beyond = int(np.count_nonzero(full_voxels(mask) & ~full_voxels(wide)))
+    return beyond + int(np.count_nonzero(full_voxels(tight) & ~full_voxels(mask)))
 
 
 def _gap_mm(one: Finding, other: Finding, grid: Grid) -> float:

@@ -33,13 +33,13 @@ from imaging.writers.identity import file_stem
 
 CARRIES = Carried(
     shapes=frozenset({"mask", "sphere", "box"}),
-    category=CategoryFidelity.NONE,
+    category=CategoryFidelity.KIND,
     tracking=False,
     names=False,
     characteristics=False,
     attributes=False,
     measurements=False,
-    confidence=False,
+    confidence=True,
     author=False,
     empty_sets=True,
     case_probabilities=False,
@@ -80,7 +80,18 @@ def _file(carried: CarriedSet, labelled: LabelledSeries, losses: list[Loss], *, 
         if message:
             losses.append(Loss(LossKind.SHAPE, message, carried.source.set_id, finding.finding_id))
     name = labelled.image_name or f"{labelled.image.series_instance_uid}.nii.gz"
-    document = {"training": [{"image": name, "box": boxes, "label": [0] * len(boxes)}]}
+    entry: dict[str, object] = {"image": name, "box": boxes, "label": [0] * len(boxes)}
+    scores = [finding.confidence for finding in content]
+    if scores and None not in scores:
+        entry["label_scores"] = scores
+    else:
+        for finding in content:
+            if finding.confidence is not None:
+                message = "The format has a score for every box or for none; others of the set have none."
+                losses.append(Loss(LossKind.CONFIDENCE, message, carried.source.set_id, finding.finding_id))
+        content = [replace(finding, confidence=None) for finding in content]
+    # MONAI passes over the mode, since its transforms are told; other readers would have to guess it.
+    document = {"labels": {"0": "nodule"}, "box_mode": "cccwhd", "training": [entry]}
     return WrittenFile(
         name=f"{file_stem(carried.source, ordinal)}.datalist.json",
         media_type="application/json",

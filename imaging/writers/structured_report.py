@@ -33,9 +33,9 @@ from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 
-from imaging.geometry.affine import to_index
+from imaging.geometry.affine import to_index, to_patient
 from imaging.masks.measure import measure
-from imaging.types import Finding, SetKind, Sphere
+from imaging.types import Finding, ReportedMeasurement, SetKind, Sphere
 from imaging.writers import codes
 from imaging.writers.carrying import CarriedSet, carried_sets
 from imaging.writers.contract import (
@@ -86,7 +86,8 @@ def write_structured_reports(labelled: LabelledSeries, context: WriteContext) ->
     files: list[WrittenFile] = []
     named = list(losses)
     for ordinal, one in enumerate(sets, start=1):
-        stated = CarriedSet(one.source, tuple(_rated(finding, one, named) for finding in one.findings), ())
+        findings = (_placeable(_rated(finding, one, named), one, labelled, named) for finding in one.findings)
+        stated = CarriedSet(one.source, tuple(findings), ())
         outlined = CarriedSet(one.source, tuple(item for item in stated.findings if item.mask is not None), ())
         segments = segmentation_of(outlined, labelled, context, ordinal=ordinal) if outlined.findings else None
         if segments is not None:
@@ -104,6 +105,26 @@ def _rated(finding: Finding, carried: CarriedSet, losses: list[Loss]) -> Finding
         message = f"There is no code for these ratings, which are left out ({', '.join(without)})."
         losses.append(Loss(LossKind.CHARACTERISTICS, message, carried.source.set_id, finding.finding_id))
     return replace(finding, characteristics=coded)
+
+
+def _placeable(finding: Finding, carried: CarriedSet, labelled: LabelledSeries, losses: list[Loss]) -> Finding:
+    """The finding, a sphere as its centre where readers could not place it: none of its voxels, or beyond the image."""
+    sphere, grid = finding.sphere, labelled.image.grid
+    if sphere is None:
+        return finding
+    centre = np.array(to_index(grid, sphere.centre_mm))
+    # How far a ball reaches along each axis of indices, whatever angles the axes stand at.
+    reach = sphere.diameter_mm / 2.0 * np.linalg.norm(np.linalg.inv(grid.matrix[:3, :3]), axis=1)
+    inside = bool(np.all(centre - reach >= -0.5) and np.all(centre + reach <= np.array(grid.shape) - 0.5))
+    nearest = np.array(to_patient(grid, np.rint(centre).tolist()))
+    holds_voxel = float(np.linalg.norm(nearest - np.array(sphere.centre_mm))) < sphere.diameter_mm / 2.0
+    if inside and holds_voxel:
+        return finding
+    where = "holds no voxel's centre" if inside else "reaches beyond the image"
+    message = f"The sphere {where}, so that only its centre and diameter are written."
+    losses.append(Loss(LossKind.SHAPE, message, carried.source.set_id, finding.finding_id))
+    diameter = ReportedMeasurement("diameter", sphere.diameter_mm, "mm")
+    return replace(finding, sphere=None, point_mm=sphere.centre_mm, measurements=(diameter,))
 
 
 def _report(
