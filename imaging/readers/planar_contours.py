@@ -38,7 +38,8 @@ def fill_even_odd(outlines: Sequence[Outline]) -> tuple[NDArray[np.bool_], tuple
     for outline in closed:
         start = outline - low
         end = np.roll(start, -1, axis=0)
-        edge, row = _crossed_rows(start[:, 0], end[:, 0])
+        # Half-open in rows, so that a vertex on a pixel row counts once.
+        edge, row = _repeated(np.ceil(start[:, 0]).astype(np.int64), np.ceil(end[:, 0]).astype(np.int64))
         share = (row - start[edge, 0]) / (end[edge, 0] - start[edge, 0])
         crossing = start[edge, 1] + share * (end[edge, 1] - start[edge, 1])
         np.add.at(parity, (row, np.clip(np.ceil(crossing - EDGE_TOLERANCE_VOXELS), 0, columns).astype(np.int64)), 1)
@@ -59,25 +60,29 @@ def even_odd_area(outlines: Sequence[Outline]) -> float:
     start = np.concatenate(closed)
     end = np.concatenate([np.roll(outline, -1, axis=0) for outline in closed])
     levels = np.unique(start[:, 0])
-    middles, heights = (levels[1:] + levels[:-1]) / 2.0, np.diff(levels)
-    total = 0.0
-    for middle, height in zip(middles, heights, strict=True):
-        hit = (start[:, 0] <= middle) != (end[:, 0] <= middle)
-        share = (middle - start[hit, 0]) / (end[hit, 0] - start[hit, 0])
-        crossings = np.sort(start[hit, 1] + share * (end[hit, 1] - start[hit, 1]))
-        total += height * float((crossings[1::2] - crossings[::2]).sum())
-    return total
+    edge, slab = _repeated(np.searchsorted(levels, start[:, 0]), np.searchsorted(levels, end[:, 0]))
+    middle, height = (levels[slab] + levels[slab + 1]) / 2.0, levels[slab + 1] - levels[slab]
+    share = (middle - start[edge, 0]) / (end[edge, 0] - start[edge, 0])
+    crossing = start[edge, 1] + share * (end[edge, 1] - start[edge, 1])
+    order = np.lexsort((crossing, slab))
+    # Closed outlines cross each row an even number of times, so that leaving and entering alternate throughout.
+    sides = np.where(np.arange(len(order)) % 2 == 1, 1.0, -1.0)
+    return float((sides * crossing[order] * height[order]).sum())
 
 
 def cross_each_other(outlines: Sequence[Outline]) -> bool:
     """Tell whether two outlines share pixels without one lying within the other, so that even-odd is a guess."""
     filled = [fill_even_odd([outline]) for outline in outlines if len(outline) >= 3]
-    sets = [{(row + top, column + left) for row, column in np.argwhere(box).tolist()} for box, (top, left) in filled]
-    return any(
-        one & other and not one <= other and not other <= one
-        for index, one in enumerate(sets)
-        for other in sets[index + 1 :]
-    )
+    for index, (one, corner) in enumerate(filled):
+        for other, beside in filled[index + 1 :]:
+            low = np.maximum(corner, beside)
+            high = np.minimum(np.add(corner, one.shape), np.add(beside, other.shape))
+            if (high <= low).any():
+                continue
+            shared = np.count_nonzero(_window(one, corner, low, high) & _window(other, beside, low, high))
+            if shared not in (0, np.count_nonzero(one), np.count_nonzero(other)):
+                return True
+    return False
 
 
 def border_offset(
@@ -110,32 +115,37 @@ def border_offset(
     )
 
 
-def _crossed_rows(first: NDArray[np.float64], last: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each (edge, row) where an edge crosses a pixel row; half-open, so that a vertex on a row counts once."""
-    low = np.ceil(np.minimum(first, last)).astype(np.int64)
-    high = np.ceil(np.maximum(first, last)).astype(np.int64)
-    counts = high - low
-    edge = np.repeat(np.arange(len(first)), counts)
-    row = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + low[edge]
-    return edge, row
+def _window(
+    box: NDArray[np.bool_], corner: tuple[int, int], low: NDArray[np.int64], high: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    return box[low[0] - corner[0] : high[0] - corner[0], low[1] - corner[1] : high[1] - corner[1]]
+
+
+def _repeated(first: NDArray[np.int64], last: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Every (item, step) with ``min(first, last) <= step < max(first, last)`` of each item."""
+    low = np.minimum(first, last)
+    counts = np.maximum(first, last) - low
+    item = np.repeat(np.arange(len(first)), counts)
+    return item, np.arange(len(item)) - np.repeat(np.cumsum(counts) - counts, counts) + low[item]
 
 
 def _mark_edges(on_edge: NDArray[np.bool_], start: Outline, end: Outline) -> None:
     """Mark the pixels whose centres lie on an edge, within the tolerance along rows or columns."""
-    for first, last in zip(start, end, strict=True):
-        # Walk along the axis that the edge follows more closely, so that each centre on it is met once.
-        axis = int(abs(last[1] - first[1]) > abs(last[0] - first[0]))
-        low, high = sorted((first[axis], last[axis]))
-        steps = np.arange(np.ceil(low - EDGE_TOLERANCE_VOXELS), np.floor(high + EDGE_TOLERANCE_VOXELS) + 1)
-        if not len(steps):
-            continue
-        length = last[axis] - first[axis]
-        share = np.clip((steps - first[axis]) / length, 0.0, 1.0) if length else np.zeros(len(steps))
-        across = first[1 - axis] + share * (last[1 - axis] - first[1 - axis])
-        hit = np.abs(across - np.rint(across)) <= EDGE_TOLERANCE_VOXELS
-        along, beside = steps[hit].astype(np.int64), np.rint(across[hit]).astype(np.int64)
-        places = (along, beside) if axis == 0 else (beside, along)
-        on_edge[places] = True
+    # Walk along the axis that an edge follows more closely, so that each centre on it is met once.
+    axis = (np.abs(end[:, 1] - start[:, 1]) > np.abs(end[:, 0] - start[:, 0])).astype(np.int64)
+    number = np.arange(len(start))
+    first, last = start[number, axis], end[number, axis]
+    low = np.ceil(np.minimum(first, last) - EDGE_TOLERANCE_VOXELS).astype(np.int64)
+    high = np.floor(np.maximum(first, last) + EDGE_TOLERANCE_VOXELS).astype(np.int64)
+    edge, step = _repeated(low, np.maximum(high + 1, low))
+    length = (last - first)[edge]
+    share = np.divide(step - first[edge], length, out=np.zeros(len(edge)), where=length != 0)
+    beside, beside_end = start[number, 1 - axis][edge], end[number, 1 - axis][edge]
+    across = beside + np.clip(share, 0.0, 1.0) * (beside_end - beside)
+    hit = np.abs(across - np.rint(across)) <= EDGE_TOLERANCE_VOXELS
+    along, centre = step[hit], np.rint(across[hit]).astype(np.int64)
+    upright = axis[edge][hit] == 0
+    on_edge[np.where(upright, along, centre), np.where(upright, centre, along)] = True
 
 
 def _faces(region: NDArray[np.bool_], corner: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,7 +15,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from imaging.errors import ImagingError, UnreadableFile
+from imaging.errors import UnreadableFile
 from imaging.geometry.series import PlacedSeries
 from imaging.readers.dataset import open_dataset, text_of, whole_of
 from imaging.readers.formats import ImageReferences, LabelFormat, ReadContext
@@ -88,7 +88,7 @@ def read_segments(data: bytes, image: PlacedSeries, context: ReadContext) -> Seg
     dataset = _opened(data, context.limits, with_pixels=True)
     try:
         return _segments(dataset, image, context)
-    except ImagingError:
+    except UnreadableFile:
         raise
     # Required sequences that are missing or of the wrong kind surface as whatever the parser raises on access.
     except Exception as error:
@@ -137,7 +137,7 @@ def _references(data: bytes, context: ReadContext) -> ImageReferences:
             sop_instance_uids=_named(text_of(item, "ReferencedSOPInstanceUID") for item in instances),
             frame_of_reference_uids=_named([text_of(dataset, "FrameOfReferenceUID")]),
         )
-    except ImagingError:
+    except UnreadableFile:
         raise
     # See read_segments.
     except Exception as error:
@@ -178,6 +178,8 @@ def _segments(dataset: Dataset, image: PlacedSeries, context: ReadContext) -> Se
         region = frames.region(segment.number, image, threshold=context.fraction_threshold)
         if not region.mask.count:
             message = f"Segment {segment.number} is empty."
+            if frames.style == "FRACTIONAL":
+                message = f"Segment {segment.number} has no voxel from {context.fraction_threshold:g} of the whole on."
             rejections.append(Rejection("empty-segment", message, (f"segment {segment.number}", segment.label)))
             continue
         filled = np.flatnonzero(region.mask.voxels.any(axis=(1, 2))) + region.mask.origin[0]

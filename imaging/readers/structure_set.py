@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom.dataset import Dataset
 
-from imaging.errors import ImagingError, UnreadableFile
+from imaging.errors import UnreadableFile
 from imaging.geometry.affine import contains_index, to_index
 from imaging.geometry.series import PlacedSeries
 from imaging.readers.dataset import number_of, open_dataset, optional, text_of, whole_of
@@ -74,7 +74,7 @@ def read_structure_set(data: bytes, image: PlacedSeries, context: ReadContext) -
     dataset = _opened(data, context.limits)
     try:
         return _read(dataset, image, context)
-    except ImagingError:
+    except UnreadableFile:
         raise
     # Required sequences that are missing or of the wrong kind surface as whatever the parser raises on access.
     except Exception as error:
@@ -302,7 +302,7 @@ def _references(data: bytes, context: ReadContext) -> ImageReferences:
     dataset = _opened(data, context.limits)
     try:
         return _described(dataset)
-    except ImagingError:
+    except UnreadableFile:
         raise
     # See read_structure_set.
     except Exception as error:

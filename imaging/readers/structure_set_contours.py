@@ -130,7 +130,7 @@ def placement_refusals(
             f"{max(turned):.1f} mm across them."
         )
         return (Rejection("contour-not-in-slice", message, (subject,)),)
-    beyond = [_beyond(index, shape) * steps for index in indices]
+    beyond = [beyond_grid(index, shape) * steps for index in indices]
     outside = [index for index, far in enumerate(beyond) if far.max() > PLANE_TOLERANCE_MM]
     if outside:
         along, across = max(far[0] for far in beyond), max(far[1:].max() for far in beyond)
@@ -207,8 +207,8 @@ def _fills(mask: Mask, index: int) -> bool:
     return 0 <= inner < mask.voxels.shape[0] and bool(mask.voxels[inner].any())
 
 
-def _beyond(index: NDArray[np.float64], shape: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How far points (n, 3) reach beyond the outer faces of the grid's voxels, in voxels along each axis."""
+def beyond_grid(index: NDArray[np.float64], shape: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how far points (n, 3) reach beyond the outer faces of a grid's voxels: (3,), voxels along each axis."""
     low, high = index.min(axis=0), index.max(axis=0)
     far: NDArray[np.float64] = np.maximum(np.maximum(-0.5 - low, high - (shape - 0.5)), 0.0)
     return far

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from pydicom.dataset import Dataset
 
-from imaging.errors import ImagingError, UnreadableFile
+from imaging.errors import UnreadableFile
 from imaging.geometry.series import PlacedSeries
 from imaging.readers import segmentation
 from imaging.readers import structured_report_codes as concepts
@@ -57,7 +57,7 @@ def read_structured_report(data: bytes, image: PlacedSeries, context: ReadContex
     dataset = _opened(data, context.limits)
     try:
         return _read(dataset, image, context)
-    except ImagingError:
+    except UnreadableFile:
         raise
     # Required sequences that are missing or of the wrong kind surface as whatever the parser raises on access.
     except Exception as error:
@@ -150,7 +150,7 @@ def _references(data: bytes, context: ReadContext) -> ImageReferences:
     dataset = _opened(data, context.limits)
     try:
         return _described(dataset, context)
-    except ImagingError:
+    except UnreadableFile:
         raise
     # See read_structured_report.
     except Exception as error:

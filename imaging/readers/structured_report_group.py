@@ -67,6 +67,7 @@ class GroupReading:
     regions: list[Region] = field(default_factory=list)
     lines: list[Region] = field(default_factory=list)
     refused: bool = False
+    lines_refused: bool = False
 
     @property
     def algorithm(self) -> Algorithm | None:
@@ -92,7 +93,7 @@ def finding_of(
     group: GroupReading, finding_id: str, image: PlacedSeries, context: ReadContext, placer: RegionPlacer
 ) -> Finding | None:
     """Return a group as a finding, None (and a rejection) where it has no place on this series."""
-    if group.refused:
+    if group.refused or (group.lines_refused and not group.regions):
         message = "The measurement group was left out, because where it lies was refused."
         placer.rejections.append(Rejection("group-without-place", message, _names(group)))
         return None
@@ -179,7 +180,11 @@ class _GroupReader:
     def _take(self, item: ContentItem) -> bool:
         group, name = self._group, item.name
         if item.value_type in _COORDINATES:
-            self._add(group.regions, self._placer.region(item))
+            region = self._placer.region(item)
+            if region is None:
+                group.refused = True
+            else:
+                group.regions.append(region)
             return True
         if item.value_type in {"IMAGE", "COMPOSITE"}:
             return self._reference(item)
@@ -254,12 +259,16 @@ class _GroupReader:
         """Keep what stands beneath an item: words and numbers as attributes, coordinates as where it was measured."""
         for child in item.children:
             resolved = self._placer.resolved(child)
-            if any(child is one for one in taken):
+            if any(child is one for one in taken) or self._refers_within(child):
                 continue
             if resolved is None:
                 self._not_understood(child)
             elif resolved.value_type in _COORDINATES:
-                self._add(self._group.lines, self._placer.region(resolved))
+                region = self._placer.region(resolved)
+                if region is None:
+                    self._group.lines_refused = True
+                else:
+                    self._group.lines.append(region)
             elif resolved.value_type in {"IMAGE", "COMPOSITE"}:
                 if not self._reference(resolved):
                     self._not_understood(child)
@@ -271,7 +280,13 @@ class _GroupReader:
                     self._not_understood(child)
                 else:
                     self._group.say(f"{prefix} / {resolved.name.meaning}", value)
-                    self._qualify(resolved, f"{prefix} / {resolved.name.meaning}")
+                    if not child.target:  # what is only referred to may refer back
+                        self._qualify(resolved, f"{prefix} / {resolved.name.meaning}")
+
+    def _refers_within(self, item: ContentItem) -> bool:
+        """Whether an item refers to one of this group's own, which is read where it stands."""
+        own = self._container.position
+        return len(item.target) > len(own) and item.target[: len(own)] == own
 
     def _reference(self, item: ContentItem) -> bool:
         reference = item.reference
@@ -287,12 +302,6 @@ class _GroupReader:
             message = "The report names an object that is not in the series."
             self._reject("dangling-reference", message, reference.sop_instance_uid, item.subject)
         return True
-
-    def _add(self, where: list[Region], region: Region | None) -> None:
-        if region is None:
-            self._group.refused = True
-        else:
-            where.append(region)
 
     def _not_understood(self, item: ContentItem) -> None:
         self._reject(*not_understood(item))

@@ -15,9 +15,10 @@ from imaging.errors import UnreadableFile
 from imaging.geometry.series import PlacedSeries
 from imaging.masks.build import box_of, mask_from_voxels
 from imaging.readers.formats import ReadContext
+from imaging.readers.frame_placement import PLANE_TOLERANCE_MM
 from imaging.readers.planar_contours import border_offset
 from imaging.readers.segmentation import PlacedSegment, SegmentationReading, read_segments
-from imaging.readers.structure_set_contours import Contour, outline, placement_refusals, voxel_indices
+from imaging.readers.structure_set_contours import Contour, beyond_grid, outline, voxel_indices
 from imaging.readers.structured_report_codes import IMAGE_REGION, is_concept
 from imaging.readers.structured_report_content import ContentItem, Reference
 from imaging.types import Mask, Rejection, RoundTrip
@@ -163,13 +164,21 @@ class RegionPlacer:
                 return None
             return Region(placed.mask if placed.mask.count else None, points, placed.round_trip, placed.slices)
         indices = voxel_indices(points, self._image)
-        # A single point lies where it lies; a line is held to the slice that it was drawn on.
-        refusals = placement_refusals([contour], [indices], self._image, item.subject)
-        refusals = tuple(one for one in refusals if len(points) > 1 or one.code == "label-outside-image")
-        self.rejections.extend(refusals)
-        if refusals:
+        if self._outside(indices, item):
             return None
         return Region(None, points, RoundTrip(0.0, 0.0), tuple(sorted({round(float(s)) for s in indices[:, 0]})))
+
+    def _outside(self, indices: NDArray[np.float64], item: ContentItem) -> bool:
+        grid = self._image.grid
+        beyond = beyond_grid(indices, np.array(grid.shape)) * np.array(grid.spacing_mm)
+        if beyond.max() <= PLANE_TOLERANCE_MM:
+            return False
+        message = (
+            f"The region lies outside the image, up to {beyond[0]:.1f} mm beyond its slices and "
+            f"{beyond[1:].max():.1f} mm beyond its edge."
+        )
+        self._refuse("label-outside-image", message, item.subject)
+        return True
 
     def _rim(self, item: ContentItem, points: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """The closed outline of a region (n, 3), no rows for points and lines, None where the type is not known."""
@@ -215,12 +224,7 @@ class RegionPlacer:
             return None
         directions = _directions()
         surface = voxel_indices(centre + directions @ axes.T, self._image)
-        beyond = np.maximum(np.maximum(-0.5 - surface, surface - (np.array(grid.shape) - 0.5)), 0.0).max(axis=0)
-        if (beyond * np.array(grid.spacing_mm)).max() > 0.1:
-            message = (
-                f"The ellipsoid reaches up to {(beyond * np.array(grid.spacing_mm)).max():.1f} mm beyond the image."
-            )
-            self._refuse("label-outside-image", message, item.subject)
+        if self._outside(surface, item):
             return None
         low = np.maximum(np.floor(surface.min(axis=0)) - 1, 0).astype(np.int64)
         high = np.minimum(np.ceil(surface.max(axis=0)) + 1, np.array(grid.shape) - 1).astype(np.int64)
