@@ -126,6 +126,13 @@ def test_a_prone_series_is_axial_too() -> None:
         ("mixed-pixel-spacing", {"pixel_spacing_mm": (0.7, 0.71)}),
         ("mixed-series", {"series_instance_uid": "1.2.4"}),
         ("not-orthonormal", {"orientation": (1.0, 0.0, 0.0, 0.2, 1.0, 0.0)}),
+        ("mixed-study", {"study_instance_uid": "1.3"}),
+        ("mixed-patient", {"patient_id": "someone-else"}),
+        ("bad-pixel-spacing", {"pixel_spacing_mm": (0.0, 0.7)}),
+        ("implausible-position", {"position_mm": (0.0, 0.0, 1e9)}),
+        ("secondary-capture", {"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7.3"}),
+        ("projection", {"image_type": ("DERIVED", "SECONDARY", "AXIAL", "CT_SOM5 MIP")}),
+        ("other-quantity", {"image_type": ("DERIVED", "PRIMARY", "PERFUSION", "RCBF")}),
     ],
 )
 def test_one_wrong_instance_is_named_by_code_and_uid(code: str, changes: dict[str, object]) -> None:
@@ -172,3 +179,71 @@ def test_a_series_without_a_frame_of_reference_is_accepted_with_a_warning() -> N
 def test_tolerances_are_the_callers() -> None:
     slices = a_series(change=lambda number, header: moved(header, z=0.6 if number == 5 else 0.0))
     assert assess(slices, replace(LUNG_CT_TOLERANCES, position_mm=0.7)).status is GateStatus.ACCEPTED
+
+
+def test_the_volumes_of_a_dynamic_series_are_counted_with_what_tells_them_apart() -> None:
+    slices = [
+        a_slice(number=number, sop_instance_uid=f"1.2.3.{volume}.{number}", temporal_position=volume)
+        for volume in range(3)
+        for number in range(5)
+    ]
+    verdict = judged(slices)
+    assert verdict.codes == ("several-volumes",)
+    assert "3 volumes, told apart by their temporal position (5, 5, 5 slices)" in verdict.findings[0].message
+    assert len(verdict.findings[0].sop_instance_uids) == 15
+
+
+def test_two_passes_that_meet_at_some_positions_are_two_volumes_too() -> None:
+    slices = [a_slice(number=number, acquisition_number=1) for number in range(8)]
+    slices += [a_slice(number=number, sop_instance_uid=f"1.2.4.{number}", acquisition_number=2) for number in (6, 7, 8)]
+    verdict = judged(slices)
+    assert verdict.codes == ("several-volumes",)
+    assert "2 of 9 positions" in verdict.findings[0].message
+    assert set(verdict.findings[0].sop_instance_uids) == {"1.2.3.7", "1.2.3.8", "1.2.4.6", "1.2.4.7"}
+
+
+def test_one_place_imaged_again_and_again_is_no_volume_and_is_said_to_be_so() -> None:
+    slices = [a_slice(number=0, sop_instance_uid=f"1.2.3.{time}", acquisition_number=time) for time in range(6)]
+    verdict = judged(slices)
+    assert verdict.codes == ("duplicate-positions",)
+    assert "bolus tracking" in verdict.findings[0].message
+    assert "-300.00" in verdict.findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("lossy-compression", {"acquisition": {"lossy_compression": "01"}}),
+        ("lossy-compression", {"transfer_syntax_uid": "1.2.840.10008.1.2.4.51"}),
+        ("other-sop-class", {"sop_class_uid": "1.2.3.4"}),
+        ("tilt-disagrees", {"gantry_tilt_degrees": -12.0}),
+    ],
+)
+def test_what_does_not_touch_the_geometry_is_a_warning_with_the_instances(code: str, change: dict[str, object]) -> None:
+    verdict = judged([a_slice(number=number, **change) for number in range(10)])
+    assert (verdict.status, verdict.codes) == (GateStatus.ACCEPTED_WITH_WARNING, (code,))
+    assert len(verdict.findings[0].sop_instance_uids) == 10
+
+
+def test_slices_of_several_thicknesses_are_a_warning_with_the_millimetres() -> None:
+    verdict = judged(
+        [a_slice(number=number, slice_thickness_mm=2.0 if number in (3, 5) else 2.5) for number in range(10)]
+    )
+    assert verdict.codes == ("mixed-thickness",)
+    assert "2.00 to 2.50 mm" in verdict.findings[0].message
+
+
+def test_pixels_that_are_not_square_keep_both_their_lengths() -> None:
+    verdict = judged([a_slice(number=number, pixel_spacing_mm=(0.5, 0.9)) for number in range(10)])
+    assert verdict.status is GateStatus.ACCEPTED
+    assert verdict.grid is not None
+    assert verdict.grid.spacing_mm == pytest.approx((2.5, 0.5, 0.9))
+    # A row index goes 0.5 mm towards the back, a column index 0.9 mm towards the left.
+    assert to_patient(verdict.grid, (0, 10, 10)) == pytest.approx((-151.0, -165.0, -300.0))
+
+
+def test_a_message_never_names_a_patient() -> None:
+    slices = [a_slice(number=number, patient_id=f"Nobody^{number % 2}") for number in range(10)]
+    verdict = judged(slices)
+    assert "mixed-patient" in verdict.codes
+    assert "Nobody" not in " ".join(finding.message for finding in verdict.findings)
