@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from imaging.geometry.affine import to_patient
 from imaging.readers.formats import ImageReferences
+from imaging.readers.naming import forms_of, telling_form
 from imaging.types import Grid
 from qaservice.projects.models import Project
 from qaservice.studies.models import Instance, Series
@@ -126,7 +127,7 @@ def _unknown(references: ImageReferences, found: Sequence[Series], image_names: 
     """Say what a file names that is not held here."""
     held = {one.series_instance_uid for one in found}
     series = sorted(references.series_instance_uids - references.sop_instance_uids - held)
-    names = sorted(references.image_names - set(image_names))
+    names = _unresolved(references, image_names)
     said = []
     if series and (not found or len(references.series_instance_uids) > 1):
         said.append(_list("series", series))
@@ -139,6 +140,28 @@ def _unknown(references: ImageReferences, found: Sequence[Series], image_names: 
     if not found and not said and references.grid is not None:
         said.append(f"a series with this label's own grid ({' x '.join(str(one) for one in references.grid.shape)})")
     return "; ".join(said)
+
+
+def _unresolved(references: ImageReferences, image_names: Mapping[str, str]) -> list[str]:
+    """Return the file's names for images that mean nothing here, each once and without its folders.
+
+    A file lists the forms of a name that may be meant (with its path, without its ending), and folders are more often
+    called after people than files are.
+    """
+    known = {form for name in image_names for form in forms_of(name)}
+    above = {form for name in references.image_names for form in forms_of(name)[1:] if "/" in name.replace("\\", "/")}
+    own = {telling_form(name) for name in references.image_names if "/" in name.replace("\\", "/")}
+    listed = {
+        telling_form(name)
+        for name in references.image_names
+        if not known & set(forms_of(name)) and (name not in above or name in own)
+    }
+    uids = references.sop_instance_uids | references.series_instance_uids
+    return sorted(name for name in listed if not uids & set(forms_of(name)) and not _is_ending_cut(name, listed))
+
+
+def _is_ending_cut(name: str, listed: set[str]) -> bool:
+    return any(other != name and name in forms_of(other) for other in listed)
 
 
 def _list(what: str, names: Sequence[str]) -> str:

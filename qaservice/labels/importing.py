@@ -91,7 +91,7 @@ def _finish(
                 for prepared in found.imports:
                     record_import(prepared=prepared, simulated=simulated, actor=SYSTEM, reason=REASON)
                 if found.header is not None and found.outcome == Outcome.STORED and found.imports:
-                    _keep_instance(found.imports[0].series.study, found.header, _blob_of(file))
+                    _keep_instance(found.imports[0].series.study, found.header, file)
             record_items(ingest=ingest, files=[_judged(file, found) for file, found in files])
         AnnotationFile.objects.filter(pk__in=[file.pk for file, _ in files]).delete()
 
@@ -106,6 +106,7 @@ def _judged(file: AnnotationFile, found: _Found) -> Judged:
         found.message,
         found.uid or file.uid,
         kept=_blob_of(file),
+        original_sha256=file.original_sha256,
     )
 
 
@@ -273,12 +274,13 @@ def _blob_of(file: AnnotationFile) -> BlobItem:
     return BlobItem(sha256=file.sha256, size=file.size, media_type=file.media_type)
 
 
-def _keep_instance(study: Study, header: SliceHeader, blob: BlobItem) -> None:
+def _keep_instance(study: Study, header: SliceHeader, file: AnnotationFile) -> None:
     store_annotation_instance(
         project=study.project,
-        blob=blob,
+        blob=_blob_of(file),
         study=study,
         series_uid=header.series_instance_uid,
         uids=(header.sop_instance_uid, header.sop_class_uid),
         modality=header.modality[:16],
+        original_sha256=file.original_sha256,
     )
