@@ -43,6 +43,10 @@ class IdentityTerms:
         return path if self.policy != "de-identify" or self.keys is None else clean_path(path, keys=self.keys)
 
 
+KEEP_IDENTITIES = IdentityTerms("keep")
+"""For projects, and for looking at files without one, where identities stay as received."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Received:
     """One file as it may be kept. ``original_sha256`` is empty where ``data`` are the bytes that arrived."""

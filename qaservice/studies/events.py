@@ -9,7 +9,7 @@ register_event("ingest.files-judged", "Files of a delivery that belong to no ser
 register_event("ingest.completed", "A delivery was read to its end; every file has an outcome", "REQ-17")
 register_event("ingest.failed", "A delivery could not be read", "REQ-17")
 register_event("identity.key-made", "A project got the secret by which it replaces identities", "REQ-17")
-register_event("identity.removed", "Files were de-identified; counts what was done, by element, never a value", "REQ-17")
+register_event("identity.removed", "Files were de-identified; counts what was done by element, no value", "REQ-17")
 register_event("identity.revealed", "Somebody looked up who stands behind a pseudonym", "REQ-17")
 register_event("study.registered", "A study was seen for the first time", "REQ-17")
 register_event("series.ingested", "Instances of a series were stored; carries their Merkle root", "REQ-17")

@@ -9,12 +9,14 @@ import hashlib
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from imaging.errors import UnreadableFile
+from imaging.deidentification.receiving import KEEP_IDENTITIES, IdentityTerms, receive
+from imaging.deidentification.report import CrosswalkEntry, Report
+from imaging.errors import ImagingError, UnreadableFile
 from imaging.geometry.gate import LUNG_CT_TOLERANCES
 from imaging.geometry.header import SliceHeader
 from imaging.geometry.policy import MILDEST_GATE_POLICY
@@ -41,13 +43,14 @@ class Terms:
     """How files are looked at. ``folder`` is where kept bytes are put, None to keep nothing.
 
     ``file_bytes`` bounds one file; ``keep_refused`` tells whether the bytes of a DICOM file that cannot be read are
-    kept as they are.
+    kept as they are. ``identity`` is the project's policy, applied before anything else looks at a file or keeps it.
     """
 
     limits: ReadLimits
     file_bytes: int
     folder: str | None
     keep_refused: bool
+    identity: IdentityTerms = KEEP_IDENTITIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ class Examined:
 
     ``sha256`` and ``size`` are of the bytes to be stored, ``original_sha256`` of the bytes that came where these are
     others. ``incoming`` is where the bytes to be stored lie, not yet synced; empty where none are kept. ``pixel_fault``
-    is (code, message) where the pixels of a CT slice cannot be decoded.
+    is (code, message) where the pixels of a CT slice cannot be decoded. ``identity_report`` and ``crosswalk`` say what
+    de-identification did, and what stands behind its pseudonyms.
     """
 
     kind: str
@@ -77,6 +81,8 @@ class Examined:
     uid: str = ""
     header: SliceHeader | None = None
     pixel_fault: tuple[str, str] | None = None
+    identity_report: Report | None = None
+    crosswalk: tuple[CrosswalkEntry, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,22 @@ def _examined(file: Submitted, terms: Terms) -> Examined:
     kind = kind_of_whole(data)
     if kind == "other":
         return Examined(kind)
+    try:
+        received = receive(data, kind, terms.identity, terms.limits)
+    except ImagingError as error:
+        # Without the UID that a reader may have found: nobody knows whether it is a pseudonym.
+        return Examined(kind, original_sha256=hashlib.sha256(data).hexdigest(), code=error.code, message=error.message)
+    examined = _as_received(kind, received.data, terms)
+    return replace(
+        examined,
+        original_sha256=received.original_sha256,
+        identity_report=received.report,
+        crosswalk=received.crosswalk,
+    )
+
+
+def _as_received(kind: str, data: bytes, terms: Terms) -> Examined:
+    """Look at the bytes that may be kept under the project's identity policy."""
     digest = hashlib.sha256(data).hexdigest()
     if not kind.startswith("dicom-"):
         return Examined(kind, digest, len(data), incoming=_put(data, terms))

@@ -14,7 +14,7 @@ from compliance.models import Event
 from compliance.recording import SYSTEM, Actor, change, record_event
 from imaging.deidentification.keys import SECRET_BYTES, ProjectKeys
 from imaging.deidentification.profile import LABEL_QA_OPTIONS, Profile
-from imaging.deidentification.receiving import IdentityTerms
+from imaging.deidentification.receiving import KEEP_IDENTITIES, IdentityTerms
 from imaging.deidentification.report import CrosswalkEntry, Report, merged, report_from_json
 from qaservice.common.errors import InvalidInput, NotFound
 from qaservice.projects.models import CrosswalkPolicy, IdentityPolicy, Project
@@ -42,10 +42,26 @@ def terms_of(project: Project) -> IdentityTerms:
     Raises Unavailable where the project de-identifies and the site has no key.
     """
     if project.identity_policy == IdentityPolicy.DEIDENTIFY:
-        # What the QA lead has declared to be a label's name is kept as one.
-        profile = Profile(LABEL_QA_OPTIONS, frozenset(project.label_terms))
-        return IdentityTerms("de-identify", keys_of(project), profile)
-    return IdentityTerms("refuse" if project.identity_policy == IdentityPolicy.REFUSE else "keep")
+        return IdentityTerms("de-identify", keys_of(project), _profile(project))
+    return _terms_without_keys(project)
+
+
+def terms_for_a_trial(project: Project) -> IdentityTerms:
+    """Return the same for a trial that must leave nothing behind: without a secret yet, one that is thrown away."""
+    if project.identity_policy != IdentityPolicy.DEIDENTIFY:
+        return _terms_without_keys(project)
+    made = IdentityKey.objects.filter(project=project).exists()
+    keys = keys_of(project) if made else ProjectKeys(secrets.token_bytes(SECRET_BYTES))
+    return IdentityTerms("de-identify", keys, _profile(project))
+
+
+def _terms_without_keys(project: Project) -> IdentityTerms:
+    return IdentityTerms("refuse") if project.identity_policy == IdentityPolicy.REFUSE else KEEP_IDENTITIES
+
+
+def _profile(project: Project) -> Profile:
+    # What the QA lead has declared to be a label's name is kept as one.
+    return Profile(LABEL_QA_OPTIONS, frozenset(project.label_terms))
 
 
 def keys_of(project: Project) -> ProjectKeys:

@@ -11,7 +11,7 @@ from imaging.geometry.header import SliceHeader
 from imaging.readers.limits import CT_READ_LIMITS
 from qaservice.projects.models import Project
 from qaservice.storage.services import BlobWriter
-from qaservice.studies import services
+from qaservice.studies import identity, services
 from qaservice.studies.arrivals import Arrival, Held, sort_out
 from qaservice.studies.assessment import SeriesAssessment, assess_series, gate_policy_of
 from qaservice.studies.examining import Terms
@@ -66,6 +66,7 @@ def terms_of(project: Project, *, folder: Path | None) -> Terms:
         file_bytes=DELIVERY_LIMITS.file_bytes,
         folder=None if folder is None else str(folder),
         keep_refused=keeps_bytes(project),
+        identity=identity.terms_for_a_trial(project) if folder is None else identity.terms_of(project),
     )
 
 

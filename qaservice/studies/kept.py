@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from qaservice.common.errors import ServiceError
 from qaservice.storage.selectors import read_blob
 from qaservice.storage.services import BlobItem, write_bytes
+from qaservice.studies.identity import revealed_path, terms_of
 from qaservice.studies.models import Ingest, IngestItem
 from qaservice.studies.sources import DELIVERY_LIMITS, Entry, EntryUnreadable, open_source
 
@@ -30,10 +32,14 @@ def place_of(listed: BlobItem) -> str:
 
 @contextmanager
 def open_delivery(ingest: Ingest) -> Iterator[tuple[Entry, ...]]:
-    """Give the files that an ingest is to read. Raises as ``sources.open_source`` does."""
+    """Give the files that an ingest is to read, by the names that the project's identity policy lets stand.
+
+    Raises as ``sources.open_source`` does.
+    """
     if not ingest.source_path.startswith(_KEPT):
-        with open_source(Path(ingest.source_path), DELIVERY_LIMITS) as entries:
-            yield entries
+        names = terms_of(ingest.project)
+        with open_source(Path(revealed_path(ingest)), DELIVERY_LIMITS) as entries:
+            yield tuple(replace(entry, name=names.name(entry.name)) for entry in entries)
         return
     listed = json.loads(read_blob(ingest.source_path.removeprefix(_KEPT)))
     yield tuple(_entry(str(one["name"]), str(one["sha256"])) for one in listed)

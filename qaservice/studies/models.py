@@ -85,6 +85,9 @@ class AnnotationFile(OperationalModel):
     size = models.PositiveBigIntegerField()
     media_type = models.CharField(max_length=100)
     uid = models.CharField(max_length=64, blank=True, help_text="SOP Instance UID where one was read")
+    original_sha256 = models.CharField(
+        max_length=64, blank=True, help_text="digest of the file as it arrived, where it was de-identified"
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["ingest", "name"], name="annotation_file_once")]

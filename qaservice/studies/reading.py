@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from imaging.deidentification.report import CrosswalkEntry, Report
 from imaging.errors import ImagingError
 from imaging.geometry.header import SliceHeader
 from imaging.readers.sniff import KINDS
@@ -62,6 +63,8 @@ class Judged:
     kept: BlobItem | None = None
     original_sha256: str = ""
     pixel_fault: tuple[str, str] | None = None
+    identity_report: Report | None = None
+    crosswalk: tuple[CrosswalkEntry, ...] = field(default=(), repr=False)
 
     @property
     def kept_apart(self) -> BlobItem | None:
@@ -186,6 +189,8 @@ def _judged(entry: Entry, found: Examined, writer: BlobWriter | None) -> Judged:
         blob=blob,
         original_sha256=found.original_sha256,
         pixel_fault=found.pixel_fault,
+        identity_report=found.identity_report,
+        crosswalk=found.crosswalk,
     )
     if found.code:
         return judged.refused(found.code, found.message)

@@ -14,7 +14,7 @@ from qaservice.common.errors import InvalidInput, NotPermitted
 from qaservice.common.transitions import step
 from qaservice.jobs.services import enqueue
 from qaservice.projects.models import Project
-from qaservice.studies import uploads
+from qaservice.studies import identity, uploads
 from qaservice.studies.models import AnnotationFile, Ingest, IngestItem, Outcome
 from qaservice.studies.reading import Judged
 from qaservice.studies.sources import DELIVERY_LIMITS, EntryUnreadable, open_source
@@ -48,8 +48,8 @@ def announce_ingest(
     require_something_readable(source_path)
     ingest = Ingest(
         project=project,
-        source_name=source_name[-200:],
-        source_path=str(source_path.resolve()),
+        source_name=identity.name_in_records(project, source_name)[-200:],
+        source_path=_place_in_records(project, source_path.resolve()),
         simulated=simulated,
     )
     if len(ingest.source_path) > 1000:
@@ -69,6 +69,11 @@ def announce_ingest(
             dedupe_key=f"{INGEST_JOB}:{ingest.pk}",
         )
     return ingest
+
+
+def _place_in_records(project: Project, place: Path) -> str:
+    # An upload's place says nothing, and is looked for by name when it is to be removed.
+    return str(place) if uploads.is_upload(place) else identity.concealed_path(project, str(place))
 
 
 def receive_upload(*, project: Project, filename: str, stream: Readable, actor: Actor, reason: str) -> Ingest:
@@ -132,6 +137,7 @@ def store_rest(*, ingest: Ingest, files: Sequence[Judged], complete: Callable[[]
                 payload={"files": len(outcomes)},
             ):
                 record_items(ingest=ingest, files=outcomes)
+        identity.record_removal(ingest=ingest, files=[file for file in files if file.is_annotation])
         for file in files:
             if file.is_annotation and file.blob is not None:
                 AnnotationFile.objects.create(
@@ -142,6 +148,7 @@ def store_rest(*, ingest: Ingest, files: Sequence[Judged], complete: Callable[[]
                     size=file.blob.size,
                     media_type=file.blob.media_type,
                     uid=file.uid,
+                    original_sha256=file.original_sha256,
                 )
         enqueue(
             kind=ANNOTATIONS_JOB,

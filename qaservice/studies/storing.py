@@ -13,6 +13,7 @@ from qaservice.projects.models import IdentityPolicy, Project
 from qaservice.storage.services import BlobItem, store_blobs
 from qaservice.studies.arrivals import Arrival
 from qaservice.studies.assessment import SeriesAssessment, printable_text
+from qaservice.studies.identity import record_removal
 from qaservice.studies.models import Ingest, IngestItem, Instance, Series, Study
 from qaservice.studies.reading import TROUBLE, Judged
 from qaservice.studies.states import SERIES
@@ -68,6 +69,7 @@ def store_series(
                 series = _judge_series(project, study, series, series_id, series_instance_uid, arrival, assessment)
             tried_again = ingest.retry_of_id is not None
             record_items(ingest=ingest, files=_with_verdict(arrival, assessment, tried_again))
+            record_removal(ingest=ingest, files=arrival.new)
     return series
 
 
@@ -93,6 +95,7 @@ def record_items(*, ingest: Ingest, files: Sequence[Judged]) -> None:
                 code=file.code[:60],
                 message=_told(file, keeps),
                 uid=file.uid[:64],
+                original_sha256=file.original_sha256,
                 kept_id=kept[file.name].sha256 if file.name in kept else None,
                 retry_of_id=earlier.get(file.name),
             )
@@ -124,11 +127,19 @@ def _tried_before(ingest: Ingest, files: Sequence[Judged]) -> dict[str, uuid.UUI
 
 
 def store_annotation_instance(
-    *, project: Project, blob: BlobItem, study: Study, series_uid: str, uids: tuple[str, str], modality: str
+    *,
+    project: Project,
+    blob: BlobItem,
+    study: Study,
+    series_uid: str,
+    uids: tuple[str, str],
+    modality: str,
+    original_sha256: str,
 ) -> Instance:
     """Keep a DICOM annotation object as the instance it is, inside the running change.
 
-    ``uids`` are its SOP Instance UID and its SOP Class UID.
+    ``uids`` are its SOP Instance UID and its SOP Class UID. ``original_sha256`` is of the file as it came, empty where
+    its bytes are the ones stored.
     """
     store_blobs(items=[blob])
     instance = Instance(
@@ -139,6 +150,7 @@ def store_annotation_instance(
         sop_class_uid=uids[1],
         modality=modality,
         blob_id=blob.sha256,
+        original_sha256=original_sha256,
     )
     instance.save()
     return instance
@@ -174,6 +186,7 @@ def _store_instances(project: Project, study: Study, files: Sequence[Judged]) ->
             sop_class_uid=file.header.sop_class_uid,
             modality=printable_text(file.header.modality)[:16],
             blob_id=file.sha256,
+            original_sha256=file.original_sha256,
         )
         for file in files
         if file.header is not None

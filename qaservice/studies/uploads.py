@@ -56,6 +56,11 @@ def keep(stream: Readable) -> Path:
     return place
 
 
+def is_upload(place: Path) -> bool:
+    """Tell whether a file is an upload that ``keep`` wrote."""
+    return place.parent == folder().resolve() and place.name.startswith(_PREFIX)
+
+
 def drop_on_commit(source_path: str) -> None:
     """Remove an upload's file once the running transaction has committed; a user's own file is left alone."""
     place = Path(source_path)
