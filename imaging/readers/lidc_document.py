@@ -7,16 +7,17 @@ namespace is stripped, since files differ in it. Field names follow the format, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element
 
 from imaging.errors import UnreadableFile
+from imaging.readers.pseudonyms import reader_pseudonym
+from imaging.readers.xml_text import parse_xml
 
+_ANONYMOUS = re.compile(r"-?[0-9]+|anon\w*", re.IGNORECASE)
 _ROOTS = ("LidcReadMessage", "IdriReadMessage")
 
 
@@ -51,8 +52,14 @@ class LidcSession:
 
     @property
     def label(self) -> str:
-        """A name for the reader that is stable for one file: the ordinal, and the id that the file gives."""
-        return f"session {self.ordinal}: {self.radiologist_id or 'no reader id'}"
+        """A name for the reader that is stable for one file: the ordinal, and the number that the file gives.
+
+        The published files have numbers. What is not one may be a person's name, and becomes a pseudonym.
+        """
+        reader = self.radiologist_id or "no reader id"
+        if self.radiologist_id and not _ANONYMOUS.fullmatch(self.radiologist_id):
+            reader = reader_pseudonym(self.radiologist_id)
+        return f"session {self.ordinal}: {reader}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +82,7 @@ def parse_lidc_xml(data: bytes) -> LidcDocument:
 
     Raises UnreadableFile: ``not-xml`` (or cut short), ``unsafe-xml`` (it defines entities), ``not-lidc``.
     """
-    try:
-        root: Element = fromstring(data)
-    except DefusedXmlException as error:
-        raise UnreadableFile("unsafe-xml", "The file defines XML entities, which an annotation never needs.") from error
-    except ParseError as error:
-        line, column = error.position
-        raise UnreadableFile(
-            "not-xml", f"The file is not well-formed XML, or is cut short (line {line}, column {column})."
-        ) from error
-    # An encoding that is unknown or not what the bytes are.
-    except (LookupError, ValueError, RecursionError) as error:
-        raise UnreadableFile("not-xml", f"The file cannot be parsed as XML ({type(error).__name__}).") from error
+    root = parse_xml(data)
     if _name(root) not in _ROOTS:
         raise UnreadableFile("not-lidc", "The file is XML, but not an LIDC-IDRI reader file.")
     header = _child(root, "ResponseHeader")
