@@ -66,12 +66,6 @@ def assess(
 
 def _instance_findings(slices: Sequence[SliceHeader], tolerances: GateTolerances) -> list[GateFinding]:
     findings: list[GateFinding] = []
-    if len(slices) < tolerances.minimum_slices:
-        message = (
-            f"{len(slices)} slice{'' if len(slices) == 1 else 's'}; a volume needs at least "
-            f"{tolerances.minimum_slices} to show that it is regular."
-        )
-        findings.append(finding_of("too-few-slices", message, slices))
     seen = Counter(item.sop_instance_uid for item in slices)
     repeated = [item for item in slices if seen[item.sop_instance_uid] > 1]
     if repeated:
@@ -81,6 +75,13 @@ def _instance_findings(slices: Sequence[SliceHeader], tolerances: GateTolerances
         offenders = [item for item in slices if is_wrong(item)]
         if offenders:
             findings.append(finding_of(code, f"{_of(offenders, slices)}: {message}", offenders))
+    # After what is wrong with each: one object of many frames is not refused for being one.
+    if len(slices) < tolerances.minimum_slices:
+        message = (
+            f"{len(slices)} slice{'' if len(slices) == 1 else 's'}; a volume needs at least "
+            f"{tolerances.minimum_slices} to show that it is regular."
+        )
+        findings.append(finding_of("too-few-slices", message, slices))
     findings.extend(_mixed_owners(slices))
     findings.extend(_mixed_sampling(slices, tolerances))
     nameless = [item for item in slices if not item.frame_of_reference_uid]
@@ -137,7 +138,7 @@ _SINGLE_CHECKS: tuple[tuple[str, str, Callable[[SliceHeader], bool]], ...] = (
     ),
     (
         "multi-frame",
-        "several frames in one instance; only one slice an instance is supported.",
+        "several frames in one instance; labels name slices by SOP Instance UID, so one slice an instance is read.",
         lambda item: item.number_of_frames > 1,
     ),
     (

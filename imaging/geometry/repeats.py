@@ -61,7 +61,7 @@ def repeat_findings(
     more = " ..." if len(repeated) > _NAMED_PLACES else ""
     message = f"{len(touched)} slices share a position with another one (at {listed}{more} mm)."
     if len(counts) == 1:
-        message += " One place was imaged again and again, as in bolus tracking: that is no volume."
+        message += " All lie at one place: copies of one image, or one place imaged again and again (bolus tracking)."
     return [finding_of("duplicate-positions", message, touched)]
 
 

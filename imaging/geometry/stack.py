@@ -46,15 +46,19 @@ def stack_findings(slices: Sequence[SliceHeader], tolerances: GateTolerances) ->
         return StackAssessment((), (finding_of("mixed-orientation", message, odd),))
     normal = _normal(usual)
     findings: list[GateFinding] = []
-    lean = float(np.degrees(np.arccos(np.clip(abs(normal[2]), 0.0, 1.0))))
-    if lean > tolerances.axial_degrees:
-        message = f"The slices lean {lean:.1f} degrees from axial; {tolerances.axial_degrees:.0f} are allowed."
-        findings.append(finding_of("non-axial", message, slices))
     positions = np.array([item.position_mm for item in slices], dtype=np.float64)
     depths = positions @ normal
     order = sorted(range(len(slices)), key=lambda index: (depths[index], slices[index].sop_instance_uid))
     ordered = [slices[index] for index in order]
     findings.extend(_sideways_findings(ordered, positions[order], normal, tolerances))
+    lean = _degrees_from_axial(normal)
+    along = positions[order][-1] - positions[order][0]
+    tilted = any(finding.code == "gantry-tilt" for finding in findings)
+    # The lean of a tilted gantry's slices is the tilt: their stack still runs along the patient.
+    explained = tilted and _degrees_from_axial(along / np.linalg.norm(along)) <= tolerances.axial_degrees
+    if lean > tolerances.axial_degrees and not explained:
+        message = f"The slices lean {lean:.1f} degrees from axial; {tolerances.axial_degrees:.0f} are allowed."
+        findings.append(finding_of("non-axial", message, slices))
     findings.extend(_step_findings(ordered, depths[order], tolerances))
     return StackAssessment(tuple(ordered), tuple(findings))
 
@@ -84,6 +88,10 @@ def stack_grid(ordered: Sequence[SliceHeader]) -> Grid:
     )
     matrix[:3, 0] = travel
     return Grid((len(ordered), first.rows, first.columns), as_affine(matrix), first.frame_of_reference_uid)
+
+
+def _degrees_from_axial(direction: NDArray[np.float64]) -> float:
+    return float(np.degrees(np.arccos(np.clip(abs(direction[2]), 0.0, 1.0))))
 
 
 def _is_orthonormal(item: SliceHeader) -> bool:

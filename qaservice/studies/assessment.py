@@ -34,11 +34,11 @@ class SeriesAssessment:
 
     @property
     def refusal(self) -> tuple[str, str] | None:
-        """(code, message) of the first reason against the series, None where it was accepted."""
-        for finding in self.verdict:
-            if finding["severity"] == Severity.REFUSAL.value:
-                return str(finding["code"]), str(finding["message"])
-        return None
+        """The first reason's code and all reasons' messages against the series, None where it was accepted."""
+        against = [finding for finding in self.verdict if finding["severity"] == Severity.REFUSAL.value]
+        if not against:
+            return None
+        return str(against[0]["code"]), " ".join(str(finding["message"]) for finding in against)
 
 
 def input_digest(digests: Mapping[str, str]) -> str:
