@@ -10,7 +10,7 @@ from imaging.errors import NotApplicable
 from imaging.masks.boxes import box_extents_mm
 from imaging.masks.measure import measure
 from imaging.masks.place import centre_of
-from imaging.types import Finding, PointMm, Volume
+from imaging.types import Category, Finding, PointMm, Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ def place_words(*, volume: Volume, place_mm: PointMm) -> str:
     return words or "outside the image"
 
 
+def category_words(category: Category) -> str:
+    """Return a category as it is printed: "nodule ≥ 3 mm"."""
+    return category.value.replace(">=", "≥")
+
+
 def describe(*, finding: Finding, volume: Volume) -> DescribedFinding:
     """Return a finding in words."""
     try:
@@ -53,7 +58,7 @@ def describe(*, finding: Finding, volume: Volume) -> DescribedFinding:
     round_trip = finding.round_trip
     return DescribedFinding(
         finding_id=finding.finding_id,
-        category=finding.category.value,
+        category=category_words(finding.category),
         source_label=finding.source_label,
         shape=_shape(finding),
         place=place_words(volume=volume, place_mm=place_mm) if place_mm is not None else "no place stated",
@@ -68,7 +73,8 @@ def extent_mm(*, finding: Finding, volume: Volume) -> float:
     """Return how wide a picture must be to hold a finding: its greatest extent in mm, 0 for a point."""
     if finding.mask is not None and finding.mask.count:
         shape = finding.mask.voxels.shape
-        return max(size * step for size, step in zip(shape[1:], volume.grid.spacing_mm[1:], strict=True))
+        rows, columns = (size * step for size, step in zip(shape[1:], volume.grid.spacing_mm[1:], strict=True))
+        return float(max(rows, columns))
     if finding.sphere is not None:
         return finding.sphere.diameter_mm
     if finding.box is not None:
@@ -91,7 +97,9 @@ def _size(finding: Finding, volume: Volume) -> str:
         size = measure(finding.mask)
         millilitres = size.volume_mm3 / 1000.0
         amount = f"{millilitres:.1f} ml" if millilitres >= 1 else f"{size.volume_mm3:.0f} mm³"
-        return f"{size.long_axis_mm:.1f} × {size.short_axis_mm:.1f} mm, {amount}"
+        mass = finding.category.is_nodule and size.mean_mm > CHEST_CT_NODULES.mass_limit_mm
+        words = f"{size.long_axis_mm:.1f} × {size.short_axis_mm:.1f} mm, {amount}"
+        return f"{words}: a mass" if mass else words
     if finding.sphere is not None:
         return f"{finding.sphere.diameter_mm:.1f} mm across"
     if finding.box is not None:

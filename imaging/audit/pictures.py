@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from imaging.audit.described import extent_mm, place_words
+import numpy as np
+
+from imaging.audit.described import category_words, extent_mm, place_words
 from imaging.audit.result import LesionPicture, Picture
 from imaging.checks.places import on_image
 from imaging.errors import NotApplicable
 from imaging.geometry.affine import contains_index, to_index
+from imaging.masks.build import box_of
 from imaging.masks.matching import match_lesions
 from imaging.masks.measure import measure
 from imaging.masks.place import centre_of
-from imaging.pictures.crop import Drawable, Frame, crop_around, slice_nearest
-from imaging.types import AnnotationSet, Category, Finding, LabelIssue, PointMm, Volume
+from imaging.pictures.crop import (
+    LUNG_WINDOW_HU,
+    SOFT_TISSUE_WINDOW_HU,
+    Drawable,
+    Frame,
+    crop_around,
+    slice_nearest,
+)
+from imaging.types import AnnotationSet, Category, Finding, LabelIssue, PointMm, Sphere, Volume
 
 SIDE_PIXELS = 256
 LEAST_WIDTH_MM = 64.0
+LEAST_SKETCH_MM = 5.0
+_DENSE_HU = -200.0
+_WINDOWS = {LUNG_WINDOW_HU: "lung window", SOFT_TISSUE_WINDOW_HU: "soft-tissue window"}
 LESION_PICTURES = 24
 """Most pictures of lesions on one series; a page must stay a page."""
 
@@ -30,16 +43,17 @@ def flag_picture(*, issue: LabelIssue, finding: Finding | None, volume: Volume) 
     origin = ""
     for proposal in issue.proposals:
         shape = proposal.mask or proposal.sphere
-        if shape is not None:
+        # A sketch of a point mark would cover what it marks; there the ring alone says where.
+        if shape is not None and not (isinstance(shape, Sphere) and shape.diameter_mm < LEAST_SKETCH_MM):
             proposed, origin = (shape,), proposal.origin
             break
-    lines = [f"Dotted ring: the place, {issue.radius_mm:.0f} mm around."]
+    lines = ["Ring: the place."]
     if label:
         lines.append("Solid line: this label.")
     if proposed:
         lines.append(f"Dashed line: {origin}.")
     width = max(LEAST_WIDTH_MM, 3.0 * issue.radius_mm)
-    return _picture(volume, issue.place_mm, issue.radius_mm, label, proposed, width, " ".join(lines))
+    return _picture(volume, issue.place_mm, issue.radius_mm, label, proposed, width, LUNG_WINDOW_HU, " ".join(lines))
 
 
 def lesion_pictures(*, sets: Sequence[AnnotationSet], volume: Volume) -> tuple[tuple[LesionPicture, ...], int]:
@@ -58,11 +72,14 @@ def lesion_pictures(*, sets: Sequence[AnnotationSet], volume: Volume) -> tuple[t
     groups += [(key,) for key, (_, finding) in findings.items() if finding.category is Category.STRUCTURE]
     members = [[findings[key] for key in group] for group in groups]
     members.sort(key=lambda group: -max(_amount(finding) for _, finding in group))
-    pictures = [_lesion(group, volume) for group in members[:LESION_PICTURES]]
+    numbers = {one.set_id: number for number, one in enumerate(sets, start=1)}
+    pictures = [_lesion(group, numbers, volume) for group in members[:LESION_PICTURES]]
     return tuple(pictures), max(0, len(members) - LESION_PICTURES)
 
 
-def _lesion(group: Sequence[tuple[AnnotationSet, Finding]], volume: Volume) -> LesionPicture:
+def _lesion(
+    group: Sequence[tuple[AnnotationSet, Finding]], numbers: Mapping[str, int], volume: Volume
+) -> LesionPicture:
     # The largest outline is shown in the slice where it is widest, where readers measure it.
     _, largest = max(group, key=lambda pair: _amount(pair[1]))
     place = centre_of(largest)
@@ -73,13 +90,13 @@ def _lesion(group: Sequence[tuple[AnnotationSet, Finding]], volume: Volume) -> L
         place = (place[0] + float(step[0]), place[1] + float(step[1]), place[2] + float(step[2]))
     drawn = tuple(shape for _, finding in group for shape in _drawable(finding, volume))
     width = max(LEAST_WIDTH_MM, 1.6 * max(extent_mm(finding=finding, volume=volume) for _, finding in group))
-    names = sorted({finding.source_label or finding.finding_id for _, finding in group})
-    categories = sorted({finding.category.value for _, finding in group})
-    number = len({one.set_id for one, _ in group})
-    marked = f"{number} label sets" if number > 1 else "one label set"
-    caption = f"Marked in {marked} ({', '.join(names[:4])}{' …' if len(names) > 4 else ''})."
-    caption += " Solid lines: every outline here." if drawn else " Point marks only; the ring shows where."
-    picture = _picture(volume, place, 0.0 if drawn else 2.5, drawn, (), width, caption)
+    categories = sorted({category_words(finding.category) for _, finding in group})
+    names = {finding.source_label for _, finding in group if finding.source_label}
+    listed = sorted({numbers[one.set_id] for one, _ in group})
+    caption = f"Set{'' if len(listed) == 1 else 's'} {', '.join(str(number) for number in listed)}"
+    caption += f", {names.pop()}." if len(names) == 1 else "."
+    caption += " Lines: every outline here." if drawn else " Point marks only; the ring shows where."
+    picture = _picture(volume, place, 0.0 if drawn else 2.5, drawn, (), width, _window(largest, volume), caption)
     return LesionPicture(
         title=" / ".join(categories), place=place_words(volume=volume, place_mm=place), picture=picture
     )
@@ -92,6 +109,7 @@ def _picture(
     label: tuple[Drawable, ...],
     proposed: tuple[Drawable, ...],
     width_mm: float,
+    window_hu: tuple[float, float],
     caption: str,
 ) -> Picture:
     index = slice_nearest(grid=volume.grid, place_mm=place_mm)
@@ -103,16 +121,24 @@ def _picture(
         radius_mm=radius_mm,
         label=label,
         corrected=proposed,
-        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=width_mm),
+        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=width_mm, window_hu=window_hu),
     )
     where = place_words(volume=volume, place_mm=place_mm)
     return Picture(
         png=crop.png,
         letters=crop.letters,
         caption=caption,
-        alternative=f"CT in lung window at {where}. {caption}",
-        width_mm=width_mm,
+        alternative=f"CT, {_WINDOWS[window_hu]}, at {where}. {caption}",
+        shown=f"{_WINDOWS[window_hu]}, {width_mm:.0f} mm wide",
     )
+
+
+def _window(finding: Finding, volume: Volume) -> tuple[float, float]:
+    # Other structures lie in the mediastinum as a rule, where a lung window shows white on white.
+    if finding.category is not Category.STRUCTURE or finding.mask is None:
+        return LUNG_WINDOW_HU
+    inside = volume.hounsfield[box_of(finding.mask)][finding.mask.voxels]
+    return SOFT_TISSUE_WINDOW_HU if float(np.median(inside)) > _DENSE_HU else LUNG_WINDOW_HU
 
 
 def _drawable(finding: Finding | None, volume: Volume) -> tuple[Drawable, ...]:

@@ -15,13 +15,13 @@ from imaging.types import CheckOutcome, LabelIssue, ModelIdentity, SetKind
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A slice around a place. ``letters`` are what lies at its edges, ``caption`` what the lines are."""
+    """A slice around a place. ``letters`` lie at its edges, ``caption`` tells the lines, ``shown`` window and width."""
 
     png: bytes
     letters: OrientationLetters
     caption: str
     alternative: str
-    width_mm: float
+    shown: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Pictures of places: a lung-window crop of one slice with outlines, the way radiologists look at it.
+"""Pictures of places: a crop of one slice with outlines, the way radiologists look at it.
 
 The picture is turned so that an axial slice has the patient's left on its right and the front at the top, however the
 series was stored; the letters at its edges are computed, not assumed.
@@ -18,9 +18,10 @@ from imaging.masks.boxes import box_spans
 from imaging.pictures.png import indexed_png
 from imaging.types import Affine, Box, Grid, Mask, PointMm, Sphere
 
-# Lung window as radiologists set it: centre -600, width 1500.
-WINDOW_LOWER_HU = -1350.0
-WINDOW_UPPER_HU = 150.0
+LUNG_WINDOW_HU = (-1350.0, 150.0)
+"""As radiologists set it: centre -600, width 1500."""
+SOFT_TISSUE_WINDOW_HU = (-160.0, 240.0)
+"""Mediastinum and bone's neighbours: centre 40, width 400."""
 GREYS = 250
 LABEL, CORRECTED, RING = GREYS, GREYS + 1, GREYS + 2
 # Colours that stay apart for people with any colour vision (Okabe and Ito); the lines differ in dashes too.
@@ -33,10 +34,14 @@ Drawable = Mask | Sphere | Box
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """How much of the slice a picture shows: a square, this many pixels and millimetres wide."""
+    """How much of the slice a picture shows: a square, this many pixels and millimetres wide.
+
+    ``window_hu``: what is black and what is white, in Hounsfield units.
+    """
 
     side_pixels: int
     width_mm: float
+    window_hu: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,12 +84,14 @@ def crop_around(
     values = ndimage.map_coordinates(
         hounsfield.astype(np.float64), stored, order=1, mode="grid-constant", cval=NOTHING_HU
     )
-    shade = (values - WINDOW_LOWER_HU) / (WINDOW_UPPER_HU - WINDOW_LOWER_HU)
+    shade = (values - frame.window_hu[0]) / (frame.window_hu[1] - frame.window_hu[0])
     picture = np.clip(np.rint(shade * (GREYS - 1)), 0, GREYS - 1).astype(np.uint8)
     away = np.hypot(offsets[:, None], offsets[None, :])
     turn = np.arctan2(offsets[:, None], offsets[None, :])
     if radius_mm > 0:
         ring = np.abs(away - max(radius_mm + 2.0, 4.0)) < pixel_mm
+        # White and black by turns, so that it shows on lung and on bone alike.
+        picture[ring] = 0
         picture[ring & _dashes(turn, 18)] = RING
     for shapes, colour in ((label, LABEL), (corrected, CORRECTED)):
         for shape in shapes:

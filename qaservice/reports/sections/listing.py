@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from compliance.rendering.document import CorrectionRow, Fact, FlagEntry, Picture, VoteRow
 from imaging.errors import ImagingError
-from imaging.pictures.crop import Drawable, Frame, crop_around, slice_nearest
+from imaging.pictures.crop import LUNG_WINDOW_HU, Drawable, Frame, crop_around, slice_nearest
 from imaging.types import Grid, Sphere
 from qaservice.analysis.models import Flag, FlagObservation, FlagState
 from qaservice.common.errors import ServiceError
@@ -21,7 +21,7 @@ from qaservice.studies.selectors import grid_of, slice_hounsfield, sop_instance_
 
 NOTHING_BEFORE = "nothing stood here"
 ALREADY_SO = "the reference standard was found to say so already"
-FRAME = Frame(side_pixels=192, width_mm=64.0)
+FRAME = Frame(side_pixels=192, width_mm=64.0, window_hu=LUNG_WINDOW_HU)
 Progress = Callable[[int, int, str], None]
 
 

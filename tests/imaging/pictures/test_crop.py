@@ -15,6 +15,7 @@ from imaging.pictures.crop import (
     CORRECTED,
     GREYS,
     LABEL,
+    LUNG_WINDOW_HU,
     RING,
     Drawable,
     Frame,
@@ -83,7 +84,7 @@ def _crop(on: Grid, hounsfield, *, label=None, corrected=None):
         radius_mm=3.0,
         label=() if label is None else (label,),
         corrected=() if corrected is None else (corrected,),
-        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=WIDTH_MM),
+        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=WIDTH_MM, window_hu=LUNG_WINDOW_HU),
     )
 
 
@@ -182,10 +183,12 @@ def test_the_ring_is_dotted_and_what_lies_outside_the_image_is_black():
         radius_mm=3.0,
         label=(),
         corrected=(),
-        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=WIDTH_MM),
+        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=WIDTH_MM, window_hu=LUNG_WINDOW_HU),
     )
     indices, palette = decode(picture.png)
     assert (indices == RING).any()
+    ring = np.hypot(*(np.mgrid[:SIDE_PIXELS, :SIDE_PIXELS] - (SIDE_PIXELS - 1) / 2)) * WIDTH_MM / SIDE_PIXELS
+    assert set(np.unique(indices[np.abs(ring - 5.0) < 0.1])) == {0, RING}, "black between its dots, to show on bone"
     assert indices[5, 5] == GREYS - 1 - round(50 / 1500 * (GREYS - 1))
     assert indices[5, -5] == round((-1024 + 1350) / 1500 * (GREYS - 1))
     assert len(palette) == GREYS + 3
