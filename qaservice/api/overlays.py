@@ -1,4 +1,4 @@
-"""Shapes of labels and proposals as the viewer takes them: packed voxels of a box, or a ball, in voxel indices."""
+"""Shapes of labels and proposals as the viewer takes them: packed voxels, a ball, or a box, in voxel indices."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from imaging.geometry.affine import to_index
+from imaging.masks.boxes import box_spans
 from imaging.masks.canonical import read_mask
-from imaging.types import Grid, Mask
+from imaging.types import Box, Category, Grid, Mask
 from qaservice.labels.models import FindingRevision
 from qaservice.labels.selectors import mask_of
+from qaservice.labels.shapes import box_of_revision
 from qaservice.review.blinding import overlay_sources, proposal_sources, proposal_text
 from qaservice.review.models import Assignment
 from qaservice.storage.selectors import read_blob
@@ -34,17 +36,36 @@ def overlays_of(*, assignment: Assignment) -> list[dict[str, Any]]:
 
 
 def revision_overlay(*, revision: FindingRevision, grid: Grid, role: str, title: str) -> dict[str, Any]:
-    """Return one finding revision as an overlay."""
-    common = {"id": str(revision.pk), "role": role, "title": f"{title}: {revision.category}"}
+    """Return one finding revision as an overlay.
+
+    Its title says whose it is and, after the last colon, what: structures go by the source's own name for them.
+    """
+    common = {
+        "id": str(revision.pk),
+        "role": role,
+        "title": f"{title}: {_what(revision)}",
+        "structure": revision.category == Category.STRUCTURE,
+    }
     if revision.shape == "mask":
         return common | _mask(mask_of(revision))
+    box = box_of_revision(revision)
+    if box is not None:
+        return common | _box(box, grid)
     radius = revision.diameter_mm / 2 if revision.shape == "sphere" and revision.diameter_mm else None
     place = (revision.x_mm, revision.y_mm, revision.z_mm)
     return common | _ball(shape=revision.shape, place=place, radius_mm=radius, grid=grid)
 
 
+def _what(revision: FindingRevision) -> str:
+    name = revision.finding.source_label.replace(": ", " · ")
+    what = f"{name} ({revision.category})" if revision.category == Category.STRUCTURE and name else revision.category
+    if revision.confidence is None:
+        return what
+    return f"{what}, {revision.confidence:.0%} by its own account"
+
+
 def _proposal_overlay(*, proposal: dict[str, object], grid: Grid) -> dict[str, Any] | None:
-    common = {"id": str(proposal["id"]), "role": "proposal", "title": proposal_text(proposal)}
+    common = {"id": str(proposal["id"]), "role": "proposal", "title": proposal_text(proposal), "structure": False}
     if proposal.get("mask"):
         return common | _mask(read_mask(read_blob(str(proposal["mask"])), grid))
     centre, diameter = proposal.get("centre_mm"), proposal.get("diameter_mm")
@@ -54,23 +75,35 @@ def _proposal_overlay(*, proposal: dict[str, object], grid: Grid) -> dict[str, A
     return None
 
 
+NO_SHAPE: dict[str, Any] = {
+    "origin": None,
+    "size": None,
+    "bits": None,
+    "centre": None,
+    "radius_mm": None,
+    "corners": None,
+}
+
+
 def _mask(mask: Mask) -> dict[str, Any]:
-    return {
+    return NO_SHAPE | {
         "shape": "mask",
         "origin": [int(part) for part in mask.origin],
         "size": [int(part) for part in mask.voxels.shape],
         "bits": base64.b64encode(np.packbits(mask.voxels, axis=None).tobytes()).decode("ascii"),
-        "centre": None,
-        "radius_mm": None,
     }
 
 
+def _box(box: Box, grid: Grid) -> dict[str, Any]:
+    """Outer faces, so that a box around voxel 3 alone reaches from 2.5 to 3.5 along each axis."""
+    spans = box_spans(box=box, grid=grid)
+    corners = [[float(low) for low, _ in spans], [float(high) for _, high in spans]]
+    return NO_SHAPE | {"shape": "box", "corners": corners}
+
+
 def _ball(*, shape: str, place: tuple[float, float, float], radius_mm: float | None, grid: Grid) -> dict[str, Any]:
-    return {
+    return NO_SHAPE | {
         "shape": shape,
-        "origin": None,
-        "size": None,
-        "bits": None,
         "centre": [float(part) for part in to_index(grid, place)],
         "radius_mm": radius_mm,
     }

@@ -236,12 +236,18 @@ class OverlaySerializer(serializers.Serializer[object]):
     id = serializers.CharField()
     role = serializers.ChoiceField(choices=["label", "other", "model", "proposal"])
     title = serializers.CharField()
-    shape = serializers.ChoiceField(choices=["mask", "sphere", "point"])
+    shape = serializers.ChoiceField(choices=["mask", "sphere", "box", "point"])
     origin = serializers.ListField(child=serializers.IntegerField(), allow_null=True)
     size = serializers.ListField(child=serializers.IntegerField(), allow_null=True)
     bits = serializers.CharField(allow_null=True, help_text="base64 of numpy.packbits over slice, row, column")
     centre = serializers.ListField(child=serializers.FloatField(), allow_null=True)
     radius_mm = serializers.FloatField(allow_null=True)
+    corners = serializers.ListField(
+        child=serializers.ListField(child=serializers.FloatField()),
+        allow_null=True,
+        help_text="a box's outer faces: lowest and highest (slice, row, column), half a voxel beyond voxel centres",
+    )
+    structure = serializers.BooleanField(help_text="anatomy or another structure: shown, never judged as a nodule")
 
 
 class ReferenceFindingSerializer(serializers.Serializer[object]):

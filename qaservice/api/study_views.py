@@ -16,8 +16,10 @@ from qaservice.api import serializers
 from qaservice.api.base import ApiView
 from qaservice.api.overlays import revision_overlay
 from qaservice.common.errors import InvalidInput, NotFound
-from qaservice.labels.selectors import current_revisions, reader_sets, reference_findings
+from qaservice.labels.models import SetKind
+from qaservice.labels.selectors import current_revisions, reference_findings, source_sets
 from qaservice.projects.selectors import require
+from qaservice.review.blinding import set_title
 from qaservice.studies.models import Ingest, Series
 from qaservice.studies.selectors import grid_of, items_of, series_view, slice_hounsfield
 from qaservice.studies.services import receive_upload
@@ -100,15 +102,20 @@ class SliceView(ApiView):
 
 
 class SeriesOverlaysView(ApiView):
-    """Every reader's labels on a series, for those who inspect; readers get theirs through their assignments."""
+    """Every reader's and algorithm's labels on a series, for those who inspect; readers get theirs by assignment."""
 
     @extend_schema(responses=serializers.OverlaySerializer(many=True))
     def get(self, request: Request, series_id: uuid.UUID) -> Response:
         series = _series(self, request, series_id, "inspect")
         grid = grid_of(series)
         overlays = [
-            revision_overlay(revision=revision, grid=grid, role="label", title=row.reader_label)
-            for row in reader_sets(series=series)
+            revision_overlay(
+                revision=revision,
+                grid=grid,
+                role="model" if row.kind == SetKind.ALGORITHM else "label",
+                title=set_title(str(row.pk)),
+            )
+            for row in source_sets(series=series)
             for revision in current_revisions(set_id=str(row.pk))
         ]
         return Response(serializers.OverlaySerializer(overlays, many=True).data)

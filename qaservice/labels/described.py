@@ -48,27 +48,31 @@ def series_described(
     """
     named_images = {image_names[name] for name in references.image_names if name in image_names}
     images = references.sop_instance_uids | named_images
-    found = _by_images(project, images)
+    found, held_images = _by_images(project, images)
     by_name = list(_by_series(project, references.series_instance_uids)) if several or not found else []
     certain = [*found, *(one for one in by_name if one not in found)]
     if certain:
-        return Described(tuple(certain), True, several, _unknown(references, certain, image_names))
+        return Described(tuple(certain), True, several, _unknown(references, certain, held_images, image_names))
     likely = (
         _by_study(project, references)
         or _by_frame(project, references.frame_of_reference_uids)
         or (_by_grid(project, references.grid) if references.grid is not None else [])
     )
-    return Described(tuple(likely), False, several, _unknown(references, likely, image_names))
+    return Described(tuple(likely), False, several, _unknown(references, likely, held_images, image_names))
 
 
-def _by_images(project: Project, sop_instance_uids: Iterable[str]) -> list[Series]:
+def _by_images(project: Project, sop_instance_uids: Iterable[str]) -> tuple[list[Series], frozenset[str]]:
+    """Return the series of these images, the one with most of them first, and which of the images are held."""
     marked: Counter[str] = Counter()
+    held: set[str] = set()
     for chunk in _chunks(sorted(sop_instance_uids)):
         rows = Instance.objects.filter(project=project, sop_instance_uid__in=chunk)
-        marked.update(rows.values_list("series_instance_uid", flat=True))
+        for uid, series_uid in rows.values_list("sop_instance_uid", "series_instance_uid"):
+            held.add(uid)
+            marked[series_uid] += 1
     # Annotation objects are instances too, but no series of images.
     known = {one.series_instance_uid: one for one in _by_series(project, marked)}
-    return [known[uid] for uid, _ in marked.most_common() if uid in known]
+    return [known[uid] for uid, _ in marked.most_common() if uid in known], frozenset(held)
 
 
 def _by_series(project: Project, series_instance_uids: Iterable[str]) -> Iterator[Series]:
@@ -123,10 +127,13 @@ def _corners(grid: Grid) -> NDArray[np.float64]:
     return np.array([to_patient(grid, corner) for corner in product(*ends)])
 
 
-def _unknown(references: ImageReferences, found: Sequence[Series], image_names: Mapping[str, str]) -> str:
-    """Say what a file names that is not held here."""
-    held = {one.series_instance_uid for one in found}
-    series = sorted(references.series_instance_uids - references.sop_instance_uids - held)
+def _unknown(
+    references: ImageReferences, found: Sequence[Series], images: frozenset[str], image_names: Mapping[str, str]
+) -> str:
+    """Say what a file names that is not held here; ``images`` are those of its images that are."""
+    missing = references.series_instance_uids - {one.series_instance_uid for one in found} - images
+    # A UID in a file's name may be an image's or a series'; with nothing found it is called an image.
+    series = sorted(missing if found else missing - references.sop_instance_uids)
     names = _unresolved(references, image_names)
     said = []
     if series and (not found or len(references.series_instance_uids) > 1):

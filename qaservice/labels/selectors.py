@@ -37,6 +37,12 @@ def reader_sets(*, series: Series) -> QuerySet[AnnotationSet]:
     return AnnotationSet.objects.filter(series=series, kind=SetKind.READER, read=True).order_by("reader_label", "id")
 
 
+def source_sets(*, series: Series) -> list[AnnotationSet]:
+    """Return the sets of readers and of algorithms that read a series, readers first, by name."""
+    rows = AnnotationSet.objects.filter(series=series, kind__in=(SetKind.READER, SetKind.ALGORITHM), read=True)
+    return sorted(rows, key=lambda row: (row.kind != SetKind.READER, row.reader_label, str(row.pk)))
+
+
 def annotation_sets_of(*, series: Series, kinds: Sequence[str] = (SetKind.READER,)) -> tuple[ImagingSet, ...]:
     """Return the annotation sets of a series as they stand, by kind and reader: readers' only, unless asked for more.
 

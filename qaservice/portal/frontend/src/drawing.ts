@@ -46,6 +46,22 @@ export function drawMark(frame: Frame, mark: Mark, style: Style): void {
   stroke(frame, path, style);
 }
 
+/** The name of a structure, at the upper left of its mark. */
+export function drawName(frame: Frame, mark: Mark, name: string, colour: string): void {
+  const { context, ratio } = frame;
+  const points = mark.kind === "loops" ? mark.loops.flat() : [[mark.x, mark.y] as const];
+  const placed = points.map(([x, y]) => apply(frame.matrix, x, y));
+  const left = Math.min(...placed.map(([x]) => x));
+  const top = Math.min(...placed.map(([, y]) => y));
+  context.font = `${11 * ratio}px system-ui, sans-serif`;
+  context.textAlign = "left";
+  context.lineWidth = 3 * ratio;
+  context.strokeStyle = "rgba(0, 0, 0, 0.7)";
+  context.fillStyle = colour;
+  context.strokeText(name, left, top - 4 * ratio);
+  context.fillText(name, left, top - 4 * ratio);
+}
+
 /** Four ticks outside the circle of a flag's place, so that the place itself stays uncovered. */
 export function drawMarker(frame: Frame, x: number, y: number, radiusMm: number, onItsSlice: boolean): void {
   const [cx, cy] = apply(frame.matrix, x, y);

@@ -1,4 +1,4 @@
-/** Overlays as the viewer draws them: outlines, circles and crosses by slice. */
+/** Overlays as the viewer draws them: outlines, boxes, circles and crosses by slice. */
 
 import { outline, unpackBits, type Loop } from "./contour.ts";
 import type { OverlayRecord, Triple } from "./types.ts";
@@ -24,6 +24,8 @@ export interface Overlay {
   title: string;
   style: Style;
   visible: boolean;
+  /** Written beside the mark, so that anatomy is never taken for a finding; empty for findings. */
+  name: string;
   /** At the place that the page is about, as far as there is one. */
   near: boolean;
   /** First and last slice on which something is drawn, and the slice to jump to. */
@@ -48,6 +50,9 @@ const STYLES: Record<OverlayRecord["role"], Style> = {
   proposal: { colour: "#ff9ad5", dash: [6, 4], width: 2.75 },
 };
 
+// Anatomy: pale, thin and dotted, behind what is judged.
+const STRUCTURE: Style = { colour: "#9fb3a8", dash: [2, 3], width: 1.25 };
+
 const GROUPS: Record<OverlayRecord["role"], string> = {
   label: "Label",
   other: "Other readers",
@@ -68,7 +73,7 @@ export function prepare(records: readonly OverlayRecord[], sliceStepMm: number, 
   return records.map((record) => {
     const style = { ...STYLES[record.role] };
     let [group, title] = [GROUPS[record.role], record.title];
-    if (record.role === "label" || record.role === "other") {
+    if (record.role !== "proposal") {
       // Titles of labels say whose it is, then what it is.
       const cut = record.title.lastIndexOf(": ");
       if (cut > 0) [group, title] = [record.title.slice(0, cut), record.title.slice(cut + 2)];
@@ -77,7 +82,9 @@ export function prepare(records: readonly OverlayRecord[], sliceStepMm: number, 
       if (!readers.includes(group)) readers.push(group);
       Object.assign(style, OTHERS[readers.indexOf(group) % OTHERS.length]);
     }
-    const base = { id: record.id, role: record.role, group, title, style, visible: record.role !== "proposal", near: !place || touches(record, place) };
+    if (record.structure) Object.assign(style, STRUCTURE);
+    const name = record.structure ? title.replace(/ \([^()]*\)$/, "") : "";
+    const base = { id: record.id, role: record.role, group, title, name, style, visible: record.role !== "proposal", near: !place || touches(record, place) };
     return { ...base, ...drawing(record, sliceStepMm) };
   });
 }
@@ -87,8 +94,8 @@ function touches(record: OverlayRecord, place: Place): boolean {
   const away = ([0, 1, 2] as const).map((axis) => {
     const at = place.voxel[axis];
     const centre = record.centre?.[axis] ?? 0;
-    const first = record.origin?.[axis] ?? centre;
-    const last = record.origin && record.size ? record.origin[axis] + record.size[axis] - 1 : centre;
+    const first = record.corners?.[0][axis] ?? record.origin?.[axis] ?? centre;
+    const last = record.corners?.[1][axis] ?? (record.origin && record.size ? record.origin[axis] + record.size[axis] - 1 : centre);
     return Math.max(first - at, at - last, 0) * place.stepsMm[axis];
   });
   return Math.hypot(...away) - (record.radius_mm ?? 0) <= place.reachMm;
@@ -100,6 +107,10 @@ function drawing(record: OverlayRecord, sliceStepMm: number): Drawing {
   if (record.shape === "mask") {
     if (!record.origin || !record.size || !record.bits) throw new Error(`${record.title} came without its mask`);
     return maskDrawing(record.origin, record.size, unpackBits(record.bits, record.size));
+  }
+  if (record.shape === "box") {
+    if (!record.corners) throw new Error(`${record.title} came without its corners`);
+    return boxDrawing(record.corners[0], record.corners[1]);
   }
   if (!record.centre) throw new Error(`${record.title} came without its place`);
   const [s, r, c] = record.centre;
@@ -131,6 +142,18 @@ export function sphereDrawing(centre: Triple, radiusMm: number, sliceStepMm: num
       return { kind: "circle", x: centre[2] + 0.5, y: centre[1] + 0.5, radiusMm: Math.sqrt(Math.max(squared, radiusMm * radiusMm * 0.05)) };
     },
   };
+}
+
+/** A box seen in slices: the same rectangle on every slice whose centre it holds. Corners are its outer faces. */
+export function boxDrawing(low: Triple, high: Triple): Drawing {
+  const middle = Math.round((low[0] + high[0]) / 2);
+  // A box thinner than a slice still shows on the slice nearest its middle.
+  const first = Math.min(middle, Math.ceil(low[0] - 1e-6));
+  const last = Math.max(middle, Math.floor(high[0] + 1e-6));
+  // Voxel (r, c) covers [c, c + 1] of the image, its index being its centre.
+  const [top, left, bottom, right] = [low[1] + 0.5, low[2] + 0.5, high[1] + 0.5, high[2] + 0.5];
+  const loop: Loop = [[left, top], [right, top], [right, bottom], [left, bottom]];
+  return { first, last, middle, at: (slice) => (slice < first || slice > last ? null : { kind: "loops", loops: [loop] }) };
 }
 
 function maskDrawing(origin: Triple, size: Triple, bits: Uint8Array): Drawing {

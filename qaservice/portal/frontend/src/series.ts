@@ -20,8 +20,8 @@ async function start(page: HTMLElement): Promise<void> {
   if (labels) {
     const response = await fetch(labels, { credentials: "same-origin", headers: { Accept: "application/json" } });
     if (!response.ok) throw new Error("the labels could not be loaded");
-    // Nobody is under review here: every reader has a colour of their own.
-    const records = ((await response.json()) as OverlayRecord[]).map((record) => ({ ...record, role: "other" as const }));
+    // Nobody is under review here: every reader has a colour of their own, and an algorithm that of the model.
+    const records = ((await response.json()) as OverlayRecord[]).map((record) => ({ ...record, role: record.role === "label" ? ("other" as const) : record.role }));
     viewer.overlays = prepare(records, length(axisVector(series.affine, 0)));
   }
   stage.refreshLegend();

@@ -20,12 +20,16 @@ export interface OverlayRecord {
   id: string;
   role: "label" | "other" | "model" | "proposal";
   title: string;
-  shape: "mask" | "sphere" | "point";
+  shape: "mask" | "sphere" | "box" | "point";
   origin?: Triple | null;
   size?: Triple | null;
   bits?: string | null;
   centre?: Triple | null;
   radius_mm?: number | null;
+  /** A box's outer faces: lowest and highest (slice, row, column), half a voxel beyond voxel centres. */
+  corners?: readonly [Triple, Triple] | null;
+  /** Anatomy or another structure: shown, never judged as a nodule. */
+  structure?: boolean;
 }
 
 /** One label; ``revision_id`` is the id of its overlay. */

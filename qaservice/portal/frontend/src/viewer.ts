@@ -2,7 +2,7 @@
 
 import { length, axisVector, patientToVoxel, voxelToPatient } from "./geometry.ts";
 import { orientationOf, type Orientation } from "./orientation.ts";
-import { drawMark, drawMarker, drawScaleBar, type Marker } from "./drawing.ts";
+import { drawMark, drawMarker, drawName, drawScaleBar, type Marker } from "./drawing.ts";
 import { sphereDrawing, type Overlay } from "./overlays.ts";
 import type { SliceStore } from "./slices.ts";
 import { applyInverse, imageToCanvas, pixelsPerMm, zoomedAt, type Matrix, type Placement, type Sampling } from "./transform.ts";
@@ -214,6 +214,7 @@ export class Viewer {
       for (const overlay of this.overlays.toReversed()) {
         const mark = overlay.visible ? overlay.at(this.index) : null;
         if (mark) drawMark(frame, mark, overlay.style);
+        if (mark && overlay.name) drawName(frame, mark, overlay.name, overlay.style.colour);
       }
     }
     if (this.sketch) {

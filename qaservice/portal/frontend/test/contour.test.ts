@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { outline, unpackBits, type Loop } from "../src/contour.ts";
-import { prepare, sphereDrawing } from "../src/overlays.ts";
+import { boxDrawing, prepare, sphereDrawing } from "../src/overlays.ts";
 
 /** Signed area: positive for loops that run clockwise on the screen (y down). */
 function area(loop: Loop): number {
@@ -101,4 +101,41 @@ test("labels at the place are told from those elsewhere on the series", () => {
   );
   assert.deepEqual(overlays.map((overlay) => overlay.near), [true, false, true, true]);
   assert.equal(overlays[0]?.group, "reader 1");
+});
+
+test("a box is one rectangle along the borders of its voxels, on every slice that it covers", () => {
+  // Slices 3 and 4, rows 10 to 19, columns 30 to 49.
+  const drawing = boxDrawing([2.5, 9.5, 29.5], [4.5, 19.5, 49.5]);
+  assert.deepEqual([drawing.first, drawing.last], [3, 4]);
+  assert.equal(drawing.at(2), null);
+  assert.equal(drawing.at(5), null);
+  const mark = drawing.at(3);
+  assert.ok(mark?.kind === "loops");
+  assert.deepEqual(mark.loops, [[[30, 10], [50, 10], [50, 20], [30, 20]]]);
+});
+
+test("a box thinner than a slice shows on the slice nearest its middle", () => {
+  const drawing = boxDrawing([6.1, 0, 0], [6.3, 4, 4]);
+  assert.deepEqual([drawing.first, drawing.last], [6, 6]);
+  assert.ok(drawing.at(6));
+});
+
+test("a structure is drawn in a style of its own and by its name, a finding is not named", () => {
+  const shape = { shape: "point" as const, centre: [1, 2, 3] as const };
+  const [heart, nodule] = prepare(
+    [
+      { id: "a", role: "other", title: "planner: Heart (other structure)", structure: true, ...shape },
+      { id: "b", role: "other", title: "planner: nodule >= 3 mm", structure: false, ...shape },
+    ],
+    2.5,
+  );
+  assert.equal(heart?.name, "Heart");
+  assert.equal(nodule?.name, "");
+  assert.notEqual(heart?.style.colour, nodule?.style.colour);
+  assert.ok(heart?.style.dash.length, "anatomy is dotted");
+});
+
+test("an algorithm's labels are listed under its name", () => {
+  const [overlay] = prepare([{ id: "a", role: "model", title: "Detector 2: nodule >= 3 mm", shape: "point", centre: [1, 2, 3] }], 2.5);
+  assert.deepEqual([overlay?.group, overlay?.title], ["Detector 2", "nodule >= 3 mm"]);
 });
