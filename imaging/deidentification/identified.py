@@ -8,7 +8,7 @@ The rule for DICOM. A file counts as identified unless both hold:
    standard has no option that would let them stay. Dates, UIDs, descriptions, devices and a patient's characteristics
    do not count, since options of Annex E let them stay. Patient ID does not count either: once (1) holds it is a
    pseudonym, which nobody can tell from a number. Patient's Name may be that same pseudonym, or a code: one word with a
-   digit in it.
+   digit in it; any person may be called as ``ProjectKeys.reader`` calls people.
 
 A dummy is nothing, or the letters X, zeros and signs, or a text that begins with one of ``DUMMY_WORDS``.
 
@@ -71,6 +71,7 @@ DUMMY_WORDS = ("anon", "removed", "deleted", "dummy", "de-ident", "deident", "un
 
 _NOTHING = re.compile(r"[xX0\s^.,*_=?-]*")
 _CODE = re.compile(r"[A-Za-z0-9_.-]*\d[A-Za-z0-9_.-]*")
+_OURS = re.compile(r"READER\^[0-9A-F]{12}")  # as ``ProjectKeys.reader`` writes it
 _NO_SECRET = bytes(SECRET_BYTES)
 
 
@@ -95,7 +96,7 @@ def _in_dicom(data: bytes, limits: ReadLimits) -> tuple[str, ...]:
     patient_id = text_of(dataset, "PatientID").casefold()
     for keyword, value in _naming_values(dataset):
         is_pseudonym = keyword == "PatientName" and (value.casefold() == patient_id or _CODE.fullmatch(value))
-        if not is_dummy(value) and not is_pseudonym:
+        if not (is_dummy(value) or is_pseudonym or _OURS.fullmatch(value)):
             found.add(keyword)
     try:
         refuse_what_cannot_be_cleaned(dataset, has_pixels=opened.pixel_bytes is not None)
