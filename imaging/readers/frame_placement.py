@@ -224,7 +224,7 @@ def _fitting_shift(
         reason = "the smallest that fits; nothing in the header says that it is the right one"
     if len(named) > 1 or low + shift < 0 or high + shift >= shape[0] or shift == 0:
         return ""
-    move = image.grid.matrix[:3, 0] * shift
+    move = np.round(image.grid.matrix[:3, 0] * shift, 1) + 0.0  # no minus before a nought
     return (
         f" Moved by {shift:+d} slices, ({move[0]:.1f}, {move[1]:.1f}, {move[2]:.1f}) mm, they would lie on the image "
         f"({reason})."

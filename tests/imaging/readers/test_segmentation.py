@@ -214,6 +214,7 @@ def test_the_published_segmentation_of_lidc_0001_with_wrong_planes_is_refused_wi
     assert "125.0 mm beyond its slices" in rejection.message
     assert "171.7 mm beyond its edge" in rejection.message
     assert "(0.0, 0.0, 97.5) to (0.0, 0.0, 115.0) mm" in rejection.message
+    assert "Moved by" not in rejection.message  # it lies beside the image as well, so no shift by slices would fit
 
 
 @pytest.mark.real_data
