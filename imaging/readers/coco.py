@@ -2,8 +2,8 @@
 
 ``images[].file_name`` says which slice an annotation lies on, through the names that the caller knows or as a SOP
 Instance UID. Boxes are [x, y, width, height] from the upper left corner of the upper left pixel (see ``coco_masks``).
-An annotation with a ``score`` is a prediction. COCO has no place for a model's identity; ``info.algorithm`` with
-``name`` and ``version`` is read where it is given.
+An annotation with a ``score`` is a prediction. COCO has no place for a model's identity; where ``info.algorithm`` with
+``name`` and ``version`` is given, all of the file is that algorithm's. ``info.contributor`` is a reader, by pseudonym.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from imaging.masks.measure import measure
 from imaging.readers.coco_masks import polygons_of, segmentation_pixels
 from imaging.readers.formats import ImageReferences, LabelFormat, ReadContext
 from imaging.readers.json_text import items_of, mapping_of, number_in, numbers_in, parse_json, text_in
-from imaging.readers.naming import another_series, dangling, is_known, references_of, set_id_of, slice_named
+from imaging.readers.naming import (
+    another_series,
+    dangling,
+    is_known,
+    known_reader,
+    references_of,
+    set_id_of,
+    slice_named,
+)
 from imaging.readers.redrawn import pixel_edges, worst_gap
 from imaging.readers.shapes import NOTHING_MOVED, box_reach_mm, in_plane_longest_mm, outside_message, pixel_box
 from imaging.types import (
@@ -48,6 +56,7 @@ class CocoDocument:
     categories: Mapping[str, str]
     annotations: tuple[Mapping[str, object], ...]
     algorithm: Algorithm | None
+    contributor: str
 
 
 def parse_coco(data: bytes) -> CocoDocument:
@@ -61,11 +70,12 @@ def parse_coco(data: bytes) -> CocoDocument:
         if not annotations or not all("image_id" in one for one in annotations):
             raise UnreadableFile("not-coco", "The file is a JSON list, but not of COCO results.")
         names = {text_in(one, "image_id"): {"file_name": text_in(one, "image_id")} for one in annotations}
-        return CocoDocument(names, {}, annotations, None)
+        return CocoDocument(names, {}, annotations, None, "")
     holder = mapping_of(document)
     if not isinstance(holder.get("images"), list) or not isinstance(holder.get("annotations"), list):
         raise UnreadableFile("not-coco", "The file is JSON, but has no lists of images and of annotations.")
-    model = mapping_of(mapping_of(holder.get("info")).get("algorithm"))
+    info = mapping_of(holder.get("info"))
+    model = mapping_of(info.get("algorithm"))
     categories = [mapping_of(one) for one in items_of(holder.get("categories"))]
     images = [mapping_of(one) for one in items_of(holder.get("images"))]
     return CocoDocument(
@@ -73,6 +83,7 @@ def parse_coco(data: bytes) -> CocoDocument:
         categories={text_in(one, "id"): text_in(one, "name") for one in categories},
         annotations=tuple(mapping_of(one) for one in items_of(holder.get("annotations"))),
         algorithm=Algorithm(text_in(model, "name"), text_in(model, "version")) if model else None,
+        contributor=text_in(info, "contributor"),
     )
 
 
@@ -122,12 +133,16 @@ class _Placer:
                 (drawn if finding.confidence is None else predicted).append(finding)
         if self._absent:
             self._rejections.append(dangling(self._absent, of=len(self._document.images)))
+        algorithm = self._document.algorithm
+        if algorithm is not None:
+            drawn, predicted = [], [*drawn, *predicted]
         sets: list[AnnotationSet] = []
-        if drawn or not predicted:
-            sets.append(AnnotationSet(self._set_id, "COCO annotations", SetKind.READER, True, tuple(drawn)))
-        if predicted:
-            algorithm = self._document.algorithm or Algorithm("", "")
-            label = algorithm.name or "COCO predictions"
+        if drawn or (not predicted and algorithm is None):
+            reader = known_reader(self._document.contributor) or "COCO annotations"
+            sets.append(AnnotationSet(self._set_id, reader, SetKind.READER, True, tuple(drawn)))
+        if predicted or algorithm is not None:
+            algorithm = algorithm or Algorithm("", "")
+            label = f"{algorithm.name} {algorithm.version}".strip() or "COCO predictions"
             set_id = f"{self._set_id}-predicted"
             sets.append(AnnotationSet(set_id, label, SetKind.ALGORITHM, True, tuple(predicted), algorithm))
         return AnnotationImport(SOURCE_FORMAT, self._image.series_instance_uid, tuple(sets), tuple(self._rejections))

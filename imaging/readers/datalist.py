@@ -19,7 +19,7 @@ from imaging.geometry.series import PlacedSeries
 from imaging.readers.formats import ImageReferences, LabelFormat, ReadContext
 from imaging.readers.json_text import items_of, mapping_of, number_in, numbers_in, parse_json, text_in
 from imaging.readers.naming import another_series, names_series, references_of, set_id_of
-from imaging.readers.shapes import box_reach_mm, images_of_box, in_plane_longest_mm, outside_message, patient_box
+from imaging.readers.shapes import PASSES_EDGE, edge_rejection, images_of_box, in_plane_longest_mm, patient_box
 from imaging.readers.sniff import DATALIST_PARTS
 from imaging.types import (
     Algorithm,
@@ -74,8 +74,9 @@ def read_datalist(data: bytes, image: PlacedSeries, context: ReadContext) -> Ann
 
     Boxes with scores are an algorithm's. A class without a name is ``class n``; class 0 of a file that names no classes
     is the LUNA16 bundle's only one, ``nodule``. Rejections: ``another-series``, ``ambiguous-box-mode`` (nothing is
-    taken), and entry by entry: ``bad-number``, ``bad-confidence``, ``empty-box``, ``label-outside-image``,
-    ``counts-disagree``, ``mask-named`` (a mask in another file, which is read on its own) and ``unknown-keys``.
+    taken), and entry by entry: ``bad-number``, ``bad-confidence``, ``empty-box``, ``label-outside-image`` (its middle),
+    ``passes-edge`` (taken), ``counts-disagree``, ``mask-named`` (a mask in another file, which is read on its own) and
+    ``unknown-keys``.
     Raises UnreadableFile as ``parse_datalist`` does.
     """
     document = parse_datalist(data)
@@ -170,12 +171,12 @@ class _Reader:
             return None
         low, high = _corners(numbers, mode)
         box, round_trip = patient_box(grid, corner_mm=low, opposite_corner_mm=high)
-        reach = box_reach_mm(grid, box)
         middle = ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2, (low[2] + high[2]) / 2)
-        if reach > max(grid.spacing_mm):
-            message = outside_message(grid, f"Part of {what}, whose centre", middle, reach)
-            self._reject("label-outside-image", message, finding_id)
-            return None
+        beyond = edge_rejection(grid, f"the middle of {what}", finding_id, box, middle)
+        if beyond is not None:
+            self._rejections.append(beyond)
+            if beyond.code != PASSES_EDGE:
+                return None
         name = self._class_name(label)
         return Finding(
             finding_id,

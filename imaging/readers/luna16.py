@@ -50,8 +50,9 @@ def read_luna16(data: bytes, image: PlacedSeries, context: ReadContext) -> Annot
     """Return a LUNA16 table's rows of one CT series, one finding each.
 
     A row with a diameter is a sphere, one without a point. Rows with a probability are an algorithm's, the others a
-    reference reading's. Rejections: ``another-series`` (no row is of this series), and row by row, by line:
-    ``bad-number``, ``bad-confidence``, ``bad-class``, ``label-outside-image``, ``no-series`` (a row that names none).
+    reference reading's. Rejections: ``empty-table``, ``another-series`` (no row is of this series), and row by row, by
+    line: ``bad-number``, ``bad-confidence``, ``bad-class``, ``label-outside-image``, ``no-series`` (a row that names
+    none).
     Raises UnreadableFile as ``parse_luna16`` does.
     """
     table = parse_luna16(data)
@@ -60,6 +61,9 @@ def read_luna16(data: bytes, image: PlacedSeries, context: ReadContext) -> Annot
         name = row.text("seriesuid")
         if name and name not in of_this:
             of_this[name] = names_series(name, image, context)
+    if not table.rows:
+        rejection = Rejection("empty-table", "The table has no rows, so it does not say which scans it is about.")
+        return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), (rejection,))
     if not any(of_this.values()):
         return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), (another_series(of_this),))
     return _taken(table, of_this, image, context, set_id_of("luna16", data))

@@ -9,8 +9,10 @@ from pathlib import PurePosixPath
 
 from imaging.geometry.series import PlacedSeries
 from imaging.readers.formats import ImageReferences, ReadContext
+from imaging.readers.pseudonyms import reader_pseudonym
 from imaging.types import Rejection
 
+_PSEUDONYM = re.compile(r"reader [0-9a-f]{8}|reader|consensus")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}")
 _ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mhd", ".mha", ".dcm", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _ENDINGS_OF_LABELS = (".xml", ".json", ".csv")
@@ -96,3 +98,10 @@ def another_series(names: Iterable[str]) -> Rejection:
 def set_id_of(prefix: str, data: bytes) -> str:
     """Return an annotation set's identity within a case: the kind of file and the first digits of its SHA-256."""
     return f"{prefix}-{hashlib.sha256(data).hexdigest()[:12]}"
+
+
+def known_reader(name: str) -> str:
+    """Return what a reader is called here: the pseudonym of a name, a pseudonym as it is, nothing for no name."""
+    if not name.strip() or _PSEUDONYM.fullmatch(name.strip()):
+        return name.strip()
+    return reader_pseudonym(name)

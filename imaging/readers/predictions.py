@@ -15,13 +15,12 @@ from imaging.geometry.series import PlacedSeries
 from imaging.readers.formats import ReadContext
 from imaging.readers.shapes import (
     NOTHING_MOVED,
-    box_reach_mm,
+    PASSES_EDGE,
+    edge_rejection,
     images_between,
     images_of_box,
     in_plane_longest_mm,
-    outside_message,
     patient_box,
-    point_reach_mm,
 )
 from imaging.types import (
     Algorithm,
@@ -72,7 +71,8 @@ def place_predictions(
 ) -> AnnotationImport:
     """Return predictions for one CT series: one set for each algorithm, read even where it found nothing.
 
-    Rejections, besides those that the cases bring: ``label-outside-image`` (left out).
+    Rejections, besides those that the cases bring: ``label-outside-image`` (its middle lies outside; left out) and
+    ``passes-edge`` (taken).
     """
     rejections: list[Rejection] = []
     found: dict[Algorithm, list[Finding]] = {}
@@ -83,10 +83,10 @@ def place_predictions(
             found.setdefault(algorithm, [])
             probabilities.setdefault(algorithm, {}).update(case.probabilities.get(algorithm, {}))
         for one in case.shapes:
-            finding = _placed(one, set_id, image, context)
-            if isinstance(finding, Rejection):
-                rejections.append(finding)
-            else:
+            finding, remark = _placed(one, set_id, image, context)
+            if remark is not None:
+                rejections.append(remark)
+            if finding is not None:
                 found[one.algorithm].append(finding)
     sets = tuple(
         AnnotationSet(
@@ -159,26 +159,27 @@ def _point(values: Sequence[float | None]) -> PointMm | None:
     return (kept[0], kept[1], kept[2]) if len(kept) == len(values) == 3 else None
 
 
-def _placed(one: PredictedShape, set_id: str, image: PlacedSeries, context: ReadContext) -> Finding | Rejection:
+def _placed(
+    one: PredictedShape, set_id: str, image: PlacedSeries, context: ReadContext
+) -> tuple[Finding | None, Rejection | None]:
     grid = image.grid
     box, round_trip = None, NOTHING_MOVED
     longest = one.diameter_mm
     if one.opposite is not None:
         box, round_trip = patient_box(grid, corner_mm=one.place, opposite_corner_mm=one.opposite)
-        reach, slack = box_reach_mm(grid, box), max(grid.spacing_mm)
         middle = [(first + second) / 2 for first, second in zip(one.place, one.opposite, strict=True)]
         centre = (middle[0], middle[1], middle[2])
         longest = in_plane_longest_mm(grid, box)
         images = images_of_box(image, box)
     else:
-        reach, slack, centre = point_reach_mm(grid, one.place), 0.0, one.place
+        centre = one.place
         along = to_index(grid, one.place)[0]
         radius = (one.diameter_mm or 0.0) / 2 / grid.spacing_mm[0]
         images = images_between(along - radius, along + radius, image)
-    if reach > slack:  # detectors' boxes pass the edge by fractions of a voxel
-        what = f"The prediction in {one.where}" if box is None else f"Part of the box in {one.where}, whose centre"
-        return Rejection("label-outside-image", outside_message(grid, what, centre, reach), (one.where,))
-    return Finding(
+    beyond = edge_rejection(grid, f"the prediction in {one.where}", one.where, box, centre)
+    if beyond is not None and beyond.code != PASSES_EDGE:
+        return None, beyond
+    finding = Finding(
         f"{set_id}/{one.key}",
         context.vocabulary.category(one.label, longest_mm=longest),
         sphere=Sphere(one.place, one.diameter_mm) if one.diameter_mm is not None else None,
@@ -190,3 +191,4 @@ def _placed(one: PredictedShape, set_id: str, image: PlacedSeries, context: Read
         confidence=one.confidence,
         round_trip=round_trip,
     )
+    return finding, beyond

@@ -33,9 +33,9 @@ def parse_predictions_csv(data: bytes) -> Table:
 def read_predictions_csv(data: bytes, image: PlacedSeries, context: ReadContext) -> AnnotationImport:
     """Return a table's predictions for one CT series, one set for each algorithm.
 
-    Rejections: ``another-series`` (no row is of this series), ``unknown-columns``, and row by row, by line:
-    ``no-series``, ``no-algorithm``, ``bad-shape``, ``bad-number``, ``bad-confidence``, ``bad-tracking-uid``,
-    ``label-outside-image``. Raises UnreadableFile as ``parse_predictions_csv`` does.
+    Rejections: ``empty-table``, ``another-series`` (no row is of this series), ``unknown-columns``, and row by row, by
+    line: ``no-series``, ``no-algorithm``, ``bad-shape``, ``bad-number``, ``bad-confidence``, ``bad-tracking-uid``,
+    ``label-outside-image``, ``passes-edge``. Raises UnreadableFile as ``parse_predictions_csv`` does.
     """
     table = parse_predictions_csv(data)
     of_this: dict[str, bool] = {}
@@ -43,6 +43,9 @@ def read_predictions_csv(data: bytes, image: PlacedSeries, context: ReadContext)
         name = row.text("series_instance_uid")
         if name and name not in of_this:
             of_this[name] = names_series(name, image, context)
+    if not table.rows:
+        rejection = Rejection("empty-table", "The table has no rows, so it does not say which scans it is about.")
+        return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), (rejection,))
     if not any(of_this.values()):
         return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), (another_series(of_this),))
     rows = [row for row in table.rows if of_this.get(row.text("series_instance_uid"), False)]

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from imaging.geometry.affine import to_index, to_patient
 from imaging.geometry.series import PlacedSeries
-from imaging.types import Box, Grid, PointMm, RoundTrip
+from imaging.types import Box, Grid, PointMm, Rejection, RoundTrip
+
+PASSES_EDGE = "passes-edge"
 
 NOTHING_MOVED = RoundTrip(0.0, 0.0)
 """Of a shape that is held in the very coordinates that its source gave."""
@@ -79,6 +81,24 @@ def outside_message(grid: Grid, what: str, point: PointMm, reach_mm: float) -> s
     if point_reach_mm(grid, (-x, -y, z)) == 0.0:
         message += " With the signs of x and y turned over (RAS instead of LPS) it would lie inside."
     return message
+
+
+def edge_rejection(grid: Grid, what: str, subject: str, box: Box | None, centre_mm: PointMm) -> Rejection | None:
+    """Return why a shape does not lie in the image, or that it passes the edge, or None.
+
+    ``label-outside-image`` if its middle lies outside; ``passes-edge`` (a remark) if a box reaches more than a voxel
+    beyond it: a box around a ball at the end of a scan does. ``what`` says what lies there.
+    """
+    reach = point_reach_mm(grid, centre_mm)
+    if reach:
+        return Rejection(
+            "label-outside-image", outside_message(grid, what[:1].upper() + what[1:], centre_mm, reach), (subject,)
+        )
+    passed = 0.0 if box is None else box_reach_mm(grid, box)
+    if passed > max(grid.spacing_mm):
+        message = f"Around {what}, the box reaches {passed:.1f} mm beyond the image; it was taken as it is."
+        return Rejection(PASSES_EDGE, message, (subject,))
+    return None
 
 
 def span_text(grid: Grid) -> str:
