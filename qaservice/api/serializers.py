@@ -109,13 +109,81 @@ class IngestSerializer(serializers.ModelSerializer[Ingest]):
 
     class Meta:
         model = Ingest
-        fields = ["id", "project", "source_name", "state", "summary", "failure"]
+        fields = ["id", "project", "source_name", "state", "summary", "failure", "retry_of"]
 
 
 class IngestItemSerializer(serializers.ModelSerializer[IngestItem]):
     class Meta:
         model = IngestItem
         fields = ["name", "kind", "outcome", "code", "message", "uid", "sha256"]
+
+
+class QuarantinedItemSerializer(serializers.ModelSerializer[IngestItem]):
+    delivery = serializers.CharField(source="ingest.source_name")
+    kept = serializers.SerializerMethodField(help_text="whether its bytes are kept, so that it can be tried again")
+
+    class Meta:
+        model = IngestItem
+        fields = [
+            "id",
+            "ingest",
+            "delivery",
+            "name",
+            "kind",
+            "outcome",
+            "code",
+            "message",
+            "uid",
+            "sha256",
+            "kept",
+            "retry_of",
+        ]
+
+    def get_kept(self, item: IngestItem) -> bool:
+        return item.kept_id is not None
+
+
+class ReasonGroupSerializer(serializers.Serializer[object]):
+    code = serializers.CharField()
+    files = serializers.IntegerField()
+    retryable = serializers.IntegerField(help_text="files whose bytes are kept")
+    example = serializers.CharField(help_text="what was said of one of them")
+
+
+class QuarantineSerializer(serializers.Serializer[object]):
+    state = serializers.ChoiceField(choices=["open", "resolved"])
+    count = serializers.IntegerField(help_text="files that fit, on all pages")
+    reasons = ReasonGroupSerializer(many=True)
+    items = QuarantinedItemSerializer(many=True)
+
+
+class RetrySerializer(ReasonSerializer):
+    """Which files to try again; all that wait where none of the fields is given."""
+
+    items = serializers.ListField(child=serializers.UUIDField(), required=False, default=list)
+    code = serializers.CharField(required=False, allow_blank=True, default="")
+    ingest = serializers.UUIDField(required=False, allow_null=True, default=None)
+
+
+class AnnotationSetSerializer(serializers.Serializer[object]):
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=["reader", "algorithm", "reference"])
+    reader = serializers.CharField()
+    simulated = serializers.BooleanField()
+    read = serializers.BooleanField()
+    refused = serializers.BooleanField(help_text="stands for a source of which nothing was taken")
+    source_format = serializers.CharField()
+    format_name = serializers.CharField()
+    source_sha256 = serializers.CharField(allow_blank=True)
+    algorithm = serializers.CharField(allow_blank=True)
+    algorithm_version = serializers.CharField(allow_blank=True)
+    findings = serializers.DictField(child=serializers.IntegerField(), help_text="number by category")
+    shapes = serializers.DictField(child=serializers.IntegerField())
+    confidences = serializers.ListField(child=serializers.FloatField(), allow_null=True, help_text="lowest, highest")
+    round_trip_mm = serializers.FloatField(allow_null=True, help_text="the worst of its findings")
+    round_trip_voxels = serializers.FloatField(allow_null=True)
+    case_probabilities = serializers.DictField(child=serializers.FloatField())
+    rejections = serializers.ListField(child=serializers.DictField())
 
 
 class SeriesSerializer(serializers.ModelSerializer[Series]):

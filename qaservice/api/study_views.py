@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import asdict
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -18,6 +19,7 @@ from qaservice.api.overlays import revision_overlay
 from qaservice.common.errors import InvalidInput, NotFound
 from qaservice.labels.models import SetKind
 from qaservice.labels.selectors import current_revisions, reference_findings, source_sets
+from qaservice.labels.summaries import set_summaries
 from qaservice.projects.selectors import require
 from qaservice.review.blinding import set_title
 from qaservice.studies.models import Ingest, Series
@@ -119,6 +121,16 @@ class SeriesOverlaysView(ApiView):
             for revision in current_revisions(set_id=str(row.pk))
         ]
         return Response(serializers.OverlaySerializer(overlays, many=True).data)
+
+
+class AnnotationSetsView(ApiView):
+    """Every annotation set of a series: its source, what it holds, how true its places are, and what was refused."""
+
+    @extend_schema(responses=serializers.AnnotationSetSerializer(many=True))
+    def get(self, request: Request, series_id: uuid.UUID) -> Response:
+        series = _series(self, request, series_id, "inspect")
+        rows = [asdict(one) for one in set_summaries(series=series)]
+        return Response(serializers.AnnotationSetSerializer(rows, many=True).data)
 
 
 class SeriesReferenceView(ApiView):

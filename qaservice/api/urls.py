@@ -3,7 +3,15 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularJSONAPIView
 
-from qaservice.api import analysis_views, export_views, project_views, record_views, review_views, study_views
+from qaservice.api import (
+    analysis_views,
+    export_views,
+    project_views,
+    quarantine_views,
+    record_views,
+    review_views,
+    study_views,
+)
 
 app_name = "api"
 urlpatterns = [
@@ -16,10 +24,21 @@ urlpatterns = [
     path("projects/<slug:key>/ingests/", study_views.IngestsView.as_view(), name="ingests"),
     path("ingests/<uuid:ingest_id>/", study_views.IngestView.as_view(), name="ingest"),
     path("ingests/<uuid:ingest_id>/items/", study_views.IngestItemsView.as_view(), name="ingest-items"),
+    path("projects/<slug:key>/quarantine/", quarantine_views.QuarantineView.as_view(), name="quarantine"),
+    path(
+        "projects/<slug:key>/quarantine/retry/",
+        quarantine_views.QuarantineRetryView.as_view(),
+        name="quarantine-retry",
+    ),
     path("projects/<slug:key>/series/", study_views.ProjectSeriesView.as_view(), name="project-series"),
     path("series/<uuid:series_id>/", study_views.SeriesView.as_view(), name="series"),
     path("series/<uuid:series_id>/slices/<int:index>/", study_views.SliceView.as_view(), name="slice"),
     path("series/<uuid:series_id>/overlays/", study_views.SeriesOverlaysView.as_view(), name="series-overlays"),
+    path(
+        "series/<uuid:series_id>/annotation-sets/",
+        study_views.AnnotationSetsView.as_view(),
+        name="series-annotation-sets",
+    ),
     path("series/<uuid:series_id>/reference/", study_views.SeriesReferenceView.as_view(), name="series-reference"),
     path("projects/<slug:key>/runs/", analysis_views.RunsView.as_view(), name="runs"),
     path("runs/<uuid:run_id>/", analysis_views.RunView.as_view(), name="run"),

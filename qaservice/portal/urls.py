@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from qaservice.portal.views import flags, home, projects, reading, record, studies
+from qaservice.portal.views import flags, home, projects, quarantine, reading, record, studies
 
 app_name = "portal"
 urlpatterns = [
@@ -21,6 +21,8 @@ urlpatterns = [
     path("projects/<slug:key>/people/<uuid:membership_id>/withdraw/", projects.withdraw_role, name="withdraw"),
     path("projects/<slug:key>/deliveries/", studies.upload, name="upload"),
     path("projects/<slug:key>/deliveries/<uuid:ingest_id>/", studies.delivery, name="delivery"),
+    path("projects/<slug:key>/quarantine/", quarantine.quarantine, name="quarantine"),
+    path("projects/<slug:key>/quarantine/retry/", quarantine.try_again, name="try-again"),
     path("projects/<slug:key>/series/", studies.series_list, name="series-list"),
     path("projects/<slug:key>/series/<uuid:series_id>/", studies.series, name="series"),
     path("projects/<slug:key>/flags/", flags.flag_list, name="flags"),

@@ -22,6 +22,7 @@ from qaservice.projects.models import Membership, Role
 from qaservice.projects.services import grant, withdraw
 from qaservice.reports.models import ValidationReport
 from qaservice.review.services import assign_open_flags
+from qaservice.studies.quarantine import open_count
 
 
 @require_GET
@@ -35,6 +36,7 @@ def overview(request: HttpRequest, key: str) -> HttpResponse:
     }
     if here.may["analyse"]:
         context["progress"] = progress_of(here.project.key)
+        context["in_quarantine"] = open_count(here.project)
     if here.may["inspect"]:
         context |= {
             "flags": flag_rows(project=here.project),

@@ -13,9 +13,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from qaservice.common.errors import InvalidInput, NotFound, ServiceError
 from qaservice.jobs.selectors import progress_of
+from qaservice.labels.summaries import set_summaries
 from qaservice.portal.access import Visit, page, reason_of, sentence, show, status_of, visit
 from qaservice.portal.paging import paged
 from qaservice.studies.models import Ingest, IngestItem, Outcome, Series
+from qaservice.studies.quarantine import quarantined
 from qaservice.studies.selectors import items_of, series_of
 from qaservice.studies.services import receive_upload
 
@@ -75,6 +77,8 @@ def delivery(request: HttpRequest, key: str, ingest_id: uuid.UUID) -> HttpRespon
             "trouble": sum(numbers.get(value, 0) for value in TROUBLE),
             "asked": asked,
             "progress": progress,
+            "waiting": quarantined(project=here.project, state="open").filter(ingest=ingest).count(),
+            "retries": Ingest.objects.filter(retry_of=ingest).order_by("pk"),
         },
     )
 
@@ -96,7 +100,10 @@ def series(request: HttpRequest, key: str, series_id: uuid.UUID) -> HttpResponse
     if row is None:
         raise NotFound("there is no such series", code="no-such-series")
     index = request.GET.get("slice", "")
-    return show(request, here, "series.html", {"series": row, "slice": index if index.isdigit() else ""})
+    context: dict[str, object] = {"series": row, "slice": index if index.isdigit() else ""}
+    if here.may["inspect"]:
+        context["sets"] = set_summaries(series=row)
+    return show(request, here, "series.html", context)
 
 
 def _received(request: HttpRequest, here: Visit) -> Ingest:
