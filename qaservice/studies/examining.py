@@ -23,6 +23,7 @@ from imaging.geometry.policy import MILDEST_GATE_POLICY
 from imaging.readers.limits import ReadLimits
 from imaging.readers.series import InspectedInstance, inspect_instance, load_volume
 from imaging.readers.sniff import HEAD_BYTES, kind_of, kind_of_whole, needs_whole
+from imaging.readers.unread import why_unread
 
 BLOB_MISSING = "blob-missing"
 BLOB_ALTERED = "blob-altered"
@@ -141,18 +142,23 @@ def write_volume(stored: Mapping[str, tuple[str, str]], target: str, limits: Rea
         raise cannot_store(error) from error
 
 
+def _unread(head: bytes) -> Examined:
+    code, message = why_unread(head)
+    return Examined("other", code=code, message=message)
+
+
 def _examined(file: Submitted, terms: Terms) -> Examined:
     try:
         head = _head_of(file)
         kind: str = kind_of(head)
         if kind == "other" and not needs_whole(head):
-            return Examined(kind)
+            return _unread(head)
         data = _bytes_of(file, terms)
     except UnreadableFile as error:
         return Examined("unknown", code=error.code, message=error.message)
     kind = kind_of_whole(data)
     if kind == "other":
-        return Examined(kind)
+        return _unread(head)
     try:
         received = receive(data, kind, terms.identity, terms.limits)
     except ImagingError as error:

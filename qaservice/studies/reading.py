@@ -176,8 +176,7 @@ def _submitted(entry: Entry) -> Submitted:
 
 def _judged(entry: Entry, found: Examined, writer: BlobWriter | None) -> Judged:
     if found.kind == "other":
-        message = "neither DICOM (the mark DICM is missing at byte 128) nor a kind of annotation file that is read here"
-        return Judged(entry.name, "other", "", Outcome.IGNORED, "not-a-study-file", message)
+        return Judged(entry.name, "other", "", Outcome.IGNORED, found.code, found.message)
     blob = _blob(found, writer)
     judged = Judged(
         entry.name,
