@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, RTStructureSetStorage
+from pydicom.uid import UID, ImplicitVRLittleEndian, RTStructureSetStorage
 
 from imaging.geometry.affine import to_index, to_patient
 from imaging.types import Finding, Grid, Mask, PointMm, SetKind
@@ -119,7 +119,8 @@ def _file_meta(uid: str) -> FileMetaDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = RTStructureSetStorage
     meta.MediaStorageSOPInstanceUID = UID(uid)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    # With explicit VR a contour's numbers could have 65534 bytes at most (PS3.3 C.8.8.6, note on Contour Data).
+    meta.TransferSyntaxUID = ImplicitVRLittleEndian
     return meta
 
 
