@@ -8,7 +8,7 @@ from itertools import combinations
 
 from imaging.agreement.overlap import containment
 from imaging.checks.base import CheckParameters
-from imaging.checks.context import read_sets
+from imaging.checks.context import read_sets, structures_passed_over
 from imaging.checks.issues import IssueBuilder, merged
 from imaging.checks.places import finding_diameter_mm
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance
@@ -45,8 +45,8 @@ class DuplicateMark:
         return merged(issues=issues)
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
-        """Return nothing: every pair is looked at."""
-        return ()
+        """Return other structures, which may be drawn in parts or over each other by intent."""
+        return structures_passed_over(case=case)
 
     def _issue(
         self, set_id: str, kept: Finding, suspect: Finding, score: float, case: Case, parameters: CheckParameters

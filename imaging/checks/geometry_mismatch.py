@@ -12,6 +12,7 @@ from scipy import ndimage
 from imaging.checks.base import CheckParameters
 from imaging.checks.context import candidates_of, is_nodule, read_sets, structures_passed_over
 from imaging.checks.displacement import BetterFit, find_better_fit
+from imaging.checks.image_fit import fit_abstentions, misfits
 from imaging.checks.issues import IssueBuilder, merged
 from imaging.checks.places import finding_diameter_mm, lies_inside, on_image
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance
@@ -43,19 +44,21 @@ _ABOUT_GEOMETRY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class GeometryMismatch:
-    """Issues of five kinds (``evidence["kind"]``).
+    """Issues of six kinds (``evidence["kind"]``).
 
     *import*: what an importer objected to for its geometry; *outside-image*: a label outside the image or on another
     grid; *unknown-slice*: a label that names slices which the series has not. All three are broken rules.
     *outside-lungs*: a nodule label farther from the lungs than a lung nodule can lie; score: the probability that its
     distance exceeds the tolerance. *displaced*: all outlines of a set fit the other readers' and the model's far better
     moved by whole slices or mirrored; score: the share of the possible improvement in overlap that this brings.
-    Other structures must lie on the image too; only nodules are looked for in the lungs and at other outlines. A label
-    without a place cannot be compared with anything and is left to the importer's own report.
+    *misfit*: the same told from the image's own edges (``geometry.label_fit``), with nobody else's outlines needed;
+    score: that share of agreement with the image. Silent where others' outlines lie at the same place.
+    Other structures must lie on the image too; only nodules are looked for in the lungs, at other outlines and at
+    edges. A label without a place cannot be compared with anything and is left to the importer's own report.
     """
 
     name: str = "geometry_mismatch"
-    version: str = "2"
+    version: str = "3"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable when there is neither a label nor a refusal to look at."""
@@ -70,7 +73,10 @@ class GeometryMismatch:
                 issues.extend(_unknown_slices(item, finding, builder))
         sets = _nodule_sets(case)
         issues.extend(_outside_lungs(sets, builder))
-        issues.extend(_displaced(sets, builder))
+        for item in sets:
+            references = _references(item, sets, case, parameters)
+            issues.extend(_displaced(item, references, builder))
+            issues.extend(misfits(item=item, references=references, builder=builder))
         return merged(issues=[issue for issue in issues if issue.score >= parameters.report_from])
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
@@ -85,7 +91,8 @@ class GeometryMismatch:
         if labelled and _lung_distance_mm(case, parameters) is None:
             message = "no lungs were found on the image; labels were not compared with them"
             found.append(Rejection("lungs-not-found", message))
-        return (*found, *structures_passed_over(case=case))
+        fits = fit_abstentions(case=case, sets=_nodule_sets(case))
+        return (*found, *fits, *structures_passed_over(case=case))
 
 
 def _nodule_sets(case: Case) -> tuple[AnnotationSet, ...]:
@@ -193,27 +200,32 @@ def _outside_lungs(sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> It
         )
 
 
-def _displaced(sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> Iterator[LabelIssue]:
-    case, parameters = builder.case, builder.parameters
-    seen: list[Mask] = []
-    if case.prediction is not None:
-        threshold = case.prediction.threshold
-        every = [candidate for candidate in candidates_of(case=case) if candidate.probability >= threshold]
-        seen = [candidate.mask for candidate in every if candidate.mask is not None]
-    for item in sets:
-        outlined = [finding for finding in item.findings if is_nodule(finding=finding)]
-        pairs = [(finding, finding.mask) for finding in outlined if finding.mask is not None]
-        others = [
-            finding.mask
-            for other in sets
-            if other.set_id != item.set_id
-            for finding in other.findings
-            if finding.mask is not None and is_nodule(finding=finding)
-        ]
-        fit = find_better_fit(outlines=[mask for _, mask in pairs], references=[*others, *seen], parameters=parameters)
-        if fit is not None:
-            for (finding, _), moved, overlap in zip(pairs, fit.moved, fit.overlaps, strict=True):
-                yield _displaced_issue(item, finding, moved, overlap, fit, builder)
+def _references(
+    item: AnnotationSet, sets: tuple[AnnotationSet, ...], case: Case, parameters: CheckParameters
+) -> tuple[Mask, ...]:
+    """Return the other readers' outlines of nodules, and those that the model reports."""
+    others = [
+        finding.mask
+        for other in sets
+        if other.set_id != item.set_id
+        for finding in other.findings
+        if finding.mask is not None and is_nodule(finding=finding)
+    ]
+    if case.prediction is None:
+        return tuple(others)
+    threshold = case.prediction.threshold
+    reported = [candidate for candidate in candidates_of(case=case) if candidate.probability >= threshold]
+    return (*others, *(candidate.mask for candidate in reported if candidate.mask is not None))
+
+
+def _displaced(item: AnnotationSet, references: tuple[Mask, ...], builder: IssueBuilder) -> Iterator[LabelIssue]:
+    pairs = [
+        (finding, finding.mask) for finding in item.findings if is_nodule(finding=finding) and finding.mask is not None
+    ]
+    fit = find_better_fit(outlines=[mask for _, mask in pairs], references=references, parameters=builder.parameters)
+    if fit is not None:
+        for (finding, _), moved, overlap in zip(pairs, fit.moved, fit.overlaps, strict=True):
+            yield _displaced_issue(item, finding, moved, overlap, fit, builder)
 
 
 def _displaced_issue(

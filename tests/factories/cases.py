@@ -12,8 +12,10 @@ from functools import cache
 
 import numpy as np
 
+from imaging.masks.boxes import box_around
 from imaging.masks.build import mask_from_sphere, mask_from_voxels
 from imaging.types import (
+    Algorithm,
     AnnotationSet,
     Candidate,
     Case,
@@ -117,6 +119,17 @@ def point(*, finding_id: str, place_mm: PointMm, category: Category = Category.N
     return Finding(finding_id=finding_id, category=category, point_mm=place_mm)
 
 
+def boxed(*, finding_id: str, mask: Mask, category: Category = Category.NODULE_GE_3MM) -> Finding:
+    """A finding with a box alone, drawn around a mask."""
+    return Finding(finding_id=finding_id, category=category, box=box_around(mask))
+
+
+def structure(*, finding_id: str, centre_mm: PointMm, diameter_mm: float) -> Finding:
+    """Another structure than a nodule, outlined as a ball."""
+    mask = ball(centre_mm=centre_mm, diameter_mm=diameter_mm)
+    return outlined(finding_id=finding_id, mask=mask, category=Category.STRUCTURE)
+
+
 def reader(set_id: str, *findings: Finding, read: bool = True) -> AnnotationSet:
     """One reader's set."""
     return AnnotationSet(set_id=set_id, reader_label=set_id, kind=SetKind.READER, read=read, findings=findings)
@@ -150,6 +163,18 @@ def prediction(*candidates: Candidate, outlines: tuple[OutlineOpinion, ...] = ()
         validated_diameters_mm=(4.0, 30.0),
         sensitivity_by_diameter=((4.0, 0.60), (6.0, 0.85), (8.0, 0.95)),
         seconds=0.0,
+    )
+
+
+def algorithm(set_id: str, *findings: Finding) -> AnnotationSet:
+    """What an algorithm elsewhere predicted."""
+    return AnnotationSet(
+        set_id=set_id,
+        reader_label=set_id,
+        kind=SetKind.ALGORITHM,
+        read=True,
+        findings=findings,
+        algorithm=Algorithm(name="elsewhere", version="7"),
     )
 
 

@@ -17,12 +17,15 @@ from imaging.checks.places import lies_inside
 from imaging.checks.registry import REGISTRY
 from imaging.checks.words import blind_reason
 from imaging.errors import NotApplicable
-from imaging.types import Action, Case, Category, LabelIssue, Rejection
+from imaging.predictions import external_prediction
+from imaging.types import Action, Box, Case, Category, LabelIssue, Rejection
 from tests.factories.cases import (
     CHEST_WALL,
     LEFT_LUNG,
     RIGHT_LUNG,
+    algorithm,
     ball,
+    boxed,
     candidate,
     case,
     four_readers,
@@ -33,6 +36,7 @@ from tests.factories.cases import (
     prediction,
     reader,
     shifted,
+    structure,
     without_finding,
     without_slices,
 )
@@ -107,6 +111,56 @@ def everything_else_at_once() -> Case:
     )
 
 
+def boxes_of_every_kind() -> Case:
+    mask = ball(centre_mm=RIGHT_LUNG, diameter_mm=12.0)
+    outside = boxed(finding_id="a-4", mask=mask)
+    far = replace(outside, box=Box(corner_mm=(500.0, 0.0, 0.0), opposite_corner_mm=(510.0, 10.0, 10.0)))
+    return case(
+        reader(
+            "a",
+            boxed(finding_id="a-1", mask=mask),
+            boxed(finding_id="a-2", mask=ball(centre_mm=RIGHT_LUNG, diameter_mm=10.0)),
+            boxed(finding_id="a-3", mask=mask, category=Category.NODULE_LT_3MM),
+            far,
+            boxed(finding_id="a-5", mask=ball(centre_mm=CHEST_WALL, diameter_mm=6.0)),
+        ),
+        reader("b", boxed(finding_id="b-1", mask=mask, category=Category.NON_NODULE)),
+        reader("c", outlined(finding_id="c-1", mask=mask, characteristics={"malignancy": 5})),
+        reader("d", point(finding_id="d-1", place_mm=RIGHT_LUNG)),
+        predicted=SEEN,
+    )
+
+
+def organs_beside_nodules() -> Case:
+    around = structure(finding_id="organ", centre_mm=LEFT_LUNG, diameter_mm=24.0)
+    sets = four_readers(centre_mm=LEFT_LUNG, diameter_mm=10.0)
+    return case(
+        replace(sets[0], findings=(around,)),
+        replace(sets[1], findings=(*sets[1].findings, around)),
+        *sets[2:],
+        predicted=SEEN,
+    )
+
+
+def organs_alone() -> Case:
+    gaps = without_slices(mask=ball(centre_mm=LEFT_LUNG, diameter_mm=10.0), dropped=(1,))
+    organ = outlined(finding_id="organ", mask=gaps, category=Category.STRUCTURE)
+    return case(reader("a", organ), reader("b", replace(organ, finding_id="organ-b")), predicted=SEEN)
+
+
+def heard_from_elsewhere() -> Case:
+    mask = ball(centre_mm=RIGHT_LUNG, diameter_mm=9.0)
+    said = algorithm(
+        "ai",
+        replace(outlined(finding_id="p1", mask=mask), confidence=0.97),
+        replace(boxed(finding_id="p2", mask=ball(centre_mm=LEFT_LUNG, diameter_mm=8.0)), confidence=0.9),
+        replace(point(finding_id="p3", place_mm=(18.0, -10.0, -20.0)), confidence=0.8),
+    )
+    heard = external_prediction(annotation_set=said, source_sha256="2" * 64, threshold=0.5)
+    moved = shifted(mask=mask, slices=3)
+    return case(reader("a", outlined(finding_id="a-1", mask=moved)), reader("b"), predicted=heard)
+
+
 CASES: tuple[Callable[[], Case], ...] = (
     agreed,
     one_reader_missed_it,
@@ -116,6 +170,10 @@ CASES: tuple[Callable[[], Case], ...] = (
     outline_too_wide,
     moved_by_four_slices,
     everything_else_at_once,
+    boxes_of_every_kind,
+    organs_beside_nodules,
+    organs_alone,
+    heard_from_elsewhere,
 )
 EVERY_CHECK = pytest.mark.parametrize("check", REGISTRY, ids=lambda check: check.name)
 EVERY_CASE = pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
@@ -279,3 +337,29 @@ def test_the_checks_load_neither_torch_nor_monai() -> None:
     program = "import sys, imaging.pipeline; print(sorted({'torch', 'monai', 'django'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@EVERY_CHECK
+def test_no_check_finds_anything_against_organs_that_lie_on_the_image(check: Check) -> None:
+    assert issues_of(check, organs_alone()) == ()
+
+
+@EVERY_CHECK
+def test_an_organ_changes_nothing_of_what_is_said_of_nodules(check: Check) -> None:
+    with_organs = organs_beside_nodules()
+    readers = tuple(
+        replace(item, findings=tuple(one for one in item.findings if one.category is not Category.STRUCTURE))
+        for item in with_organs.annotation_sets[1:]
+    )
+    without = replace(with_organs, annotation_sets=readers)
+    assert [fingerprint(issue) for issue in issues_of(check, with_organs)] == [
+        fingerprint(issue) for issue in issues_of(check, without)
+    ]
+
+
+@EVERY_CHECK
+def test_every_check_says_of_organs_that_it_passed_them_over_or_why_it_did_not_apply(check: Check) -> None:
+    looked_at = organs_beside_nodules()
+    check.run(case=looked_at, parameters=CHEST_CT_NODULES)
+    codes = {one.code for one in check.abstentions(case=looked_at, parameters=CHEST_CT_NODULES)}
+    assert codes >= {"other-structure", "structures-only"}
