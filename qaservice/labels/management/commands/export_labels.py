@@ -18,12 +18,14 @@ from qaservice.projects.selectors import project_by_key
 class Command(BaseCommand):
     help = "Write the labels of a dataset version to a zip, each file read back and compared before it goes in."
 
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        # Every command of Django's has a --version that says which Django this is; here it is the dataset's.
+        return super().create_parser(prog_name, subcommand, conflict_handler="resolve", **kwargs)
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, help="key of the project")
         parser.add_argument("--format", required=True, choices=WRITTEN_FORMATS, help="format of the labels")
         parser.add_argument("--out", required=True, help="zip to write; refused where the file exists")
-        # Django's own --version says which Django this is; of an export it must mean the dataset's.
-        parser.conflict_handler = "resolve"
         parser.add_argument("--version", type=int, metavar="N", help="number of the dataset version; else the newest")
         parser.add_argument("--sets", choices=sorted(SETS), default="reference", help="whose labels")
         parser.add_argument("--series", help="Series Instance UID, for one series alone")
