@@ -19,6 +19,8 @@ from pathlib import Path
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 POSTGRES = Path("/usr/lib/postgresql")
+# Other people's programs that judge the DICOM objects we write: a package of Debian's by a program in it.
+VALIDATORS = {"dcmtk": "dcmdump", "dicom3tools": "dciodvfy"}
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -59,7 +61,7 @@ def find_chromium() -> Path | None:
 
 
 def install_missing() -> None:
-    """Install the servers that are neither named nor here, where this is Debian and we are root."""
+    """Install the servers and validators that are neither named nor here, where this is Debian and we are root."""
     packages = []
     if not os.environ.get("QASERVICE_TEST_POSTGRES_URL") and find_postgres() is None:
         packages.append("postgresql")
@@ -67,6 +69,7 @@ def install_missing() -> None:
         packages.append("rabbitmq-server")
     if find_chromium() is None:
         packages.append("chromium")
+    packages += [package for package, program in VALIDATORS.items() if shutil.which(program) is None]
     if not packages:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
