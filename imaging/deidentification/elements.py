@@ -39,7 +39,14 @@ _PSEUDONYMOUS = {
     "ClinicalTrialSubjectID": "subject",
 }
 _LABEL_TEXTS = frozenset(
-    {"ContentLabel", "ContentDescription", "SegmentDescription", "StructureSetLabel", "ROIDescription"}
+    {
+        "ContrastBolusAgent",
+        "ContentLabel",
+        "ContentDescription",
+        "SegmentDescription",
+        "StructureSetLabel",
+        "ROIDescription",
+    }
 )
 _FREE_TEXT_VRS = frozenset({"LT", "ST", "UT", "UR"})
 _STRINGS = frozenset({"LO", "SH", "UC", "AE", "LT", "ST", "UT", "UR"})

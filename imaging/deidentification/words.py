@@ -18,25 +18,26 @@ contours contralateral contrast cord coronal couch ct ctv cyst dark data definit
 detection diameter diaphragm difference diffuse disease dose edge effusion emphysema empty end esophagus event
 exhale expert external false fat fibrosis field fine first fissure fissures focus foreground fourth fractional
 frame full gating ggn ggo gland glass global glycolysis granuloma gray great green gross ground groundglass
-group groups gtv gtvn gtvp head heart high hilar hilum histologic homogeneous ill image images implant inclusion
-inferior infiltrate inhale inner insertion intensity intermediate internal interstitial invasive ipsilateral
-isocenter isocentre itv joint juxtapleural juxtavascular key kidney label labels large largest larynx lateral
-left lesion lesions level light lingula liver lll ln lns lobe lobes lobulated lobulation local localization low
-lower lul lung lungs lymph lymphadenopathy malignancy malignant manual map margin mark mask masks mass max
-maximum measurement measurements medial median mediastinal mediastinum medium metastases metastasis metastatic
-middle min minimum mixed mm model moderate motion multiple muscle neck necrosis necrotic negative neoplasm no
-node nodes nodular nodule nodules non none normal not number object oesophagus of old opacities opacity optic
-orange organ outer outline outside ovoid pancreas parenchyma part partial patch percent percentile pericardial
-pericardium peripheral phase physician planning plaque pleura pleural pneumonia pneumothorax point points poor
-positive possible posterior potential predicted prediction primary probable ptv pulmonary purple quarter range
-read reader rectum red reference region regions removed result rgb rib ribs right rll rml roi round rounded rul
-scan scar sclerotic second section seg segment segmentation segments semi series shape sharp skeleton skin slice
-slices small smooth soft solid spherical sphericity spiculated spiculation spinal spine spleen squamous standard
-stent sternum stomach structure structures study sub subpleural subsolid subtle subtlety superior surface target
-texture the thick thin third thoracic thorax thyroid tissue total trachea tree true truth tuberculosis tumor
-tumors tumour tumours type unblinded unclassified unknow unknown unspecified upper value values vein vena
-ventricle vertebra vertebrae vertebral vessel vessels view volume wall watershed well whole with within without
-yellow yes zone
+group groups gtv gtvn gtvp head heart high hilar hilum histologic homogeneous ill image images imeron implant
+inclusion inferior infiltrate inhale inner insertion intensity intermediate internal interstitial invasive
+iobitridol iodixanol iohexol iomeprol iomeron iopamidol iopromide ioversol ipsilateral isocenter isocentre
+isovue itv iv joint juxtapleural juxtavascular key kidney label labels large largest larynx lateral left lesion
+lesions level light lingula liver lll ln lns lobe lobes lobulated lobulation local localization low lower lul
+lung lungs lymph lymphadenopathy malignancy malignant manual map margin mark mask masks mass max maximum
+measurement measurements medial median mediastinal mediastinum medium metastases metastasis metastatic middle
+min minimum mixed ml mm model moderate motion multiple muscle neck necrosis necrotic negative neoplasm no node
+nodes nodular nodule nodules non none normal not number object oesophagus of old omnipaque opacities opacity
+optic optiray oral orange organ outer outline outside ovoid pancreas parenchyma part partial patch percent
+percentile pericardial pericardium peripheral phase physician planning plaque pleura pleural pneumonia
+pneumothorax point points poor positive possible posterior potential predicted prediction primary probable ptv
+pulmonary purple quarter range read reader rectum red reference region regions removed result rgb rib ribs right
+rll rml roi round rounded rul scan scar sclerotic second section seg segment segmentation segments semi series
+shape sharp skeleton skin slice slices small smooth soft solid spherical sphericity spiculated spiculation
+spinal spine spleen squamous standard stent sternum stomach structure structures study sub subpleural subsolid
+subtle subtlety superior surface target texture the thick thin third thoracic thorax thyroid tissue total
+trachea tree true truth tuberculosis tumor tumors tumour tumours type ultravist unblinded unclassified unknow
+unknown unspecified upper value values vein vena ventricle vertebra vertebrae vertebral vessel vessels view
+visipaque volume wall watershed well whole with within without xenetix yellow yes zone
 """
 _WORDS = frozenset(_TISSUE_SHAPE_PLACE.split())
 
