@@ -35,10 +35,10 @@ def take_delivery(*, ingest: Ingest, report: Report, fence: Callable[[], None], 
     """
     judged, total = _judge_all(ingest, report)
     slices = [file for file in judged if file.header is not None and not file.is_annotation]
-    groups = _by_series(slices)
+    groups = of_series(slices)
     for number, (series_uid, files) in enumerate(groups.items(), start=1):
         report(total, total, f"checking geometry: series {number} of {len(groups)}")
-        arrival, assessment = _consider(ingest.project, series_uid, files)
+        arrival, assessment = consider(ingest.project, series_uid, files)
         store_series(ingest=ingest, series_instance_uid=series_uid, arrival=arrival, assessment=assessment, fence=fence)
     rest = [file for file in judged if file.header is None or file.is_annotation]
     services.store_rest(ingest=ingest, files=rest, complete=complete)
@@ -70,7 +70,8 @@ def terms_of(project: Project, *, folder: Path | None) -> Terms:
     )
 
 
-def _by_series(files: Sequence[Judged]) -> dict[str, list[Judged]]:
+def of_series(files: Sequence[Judged]) -> dict[str, list[Judged]]:
+    """Return slices by the Series Instance UID that they give, in the order in which they came."""
     groups: dict[str, list[Judged]] = {}
     for file in files:
         if file.header is not None:
@@ -78,7 +79,7 @@ def _by_series(files: Sequence[Judged]) -> dict[str, list[Judged]]:
     return groups
 
 
-def _consider(project: Project, series_uid: str, files: Sequence[Judged]) -> tuple[Arrival, SeriesAssessment | None]:
+def consider(project: Project, series_uid: str, files: Sequence[Judged]) -> tuple[Arrival, SeriesAssessment | None]:
     """Sort out what arrived of one series and judge it together with what is held. No transaction is open here."""
     series = Series.objects.select_related("study").filter(project=project, series_instance_uid=series_uid).first()
     arrival = sort_out(

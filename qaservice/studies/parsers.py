@@ -18,6 +18,13 @@ PARSER_LIMITS = SandboxLimits(
 )
 """For looking at files of a delivery."""
 
+LABEL_LIMITS = SandboxLimits(
+    # A segmentation of a whole chest, a hundred segments, takes some ten seconds and a gigabyte or two.
+    seconds=180.0,
+    memory_bytes=6 << 30,
+)
+"""For reading one label file on one series."""
+
 VOLUME_LIMITS = SandboxLimits(
     # Two thousand compressed slices of 1024 x 1024.
     seconds=900.0,

@@ -68,7 +68,7 @@ def store_series(
                     _store_instances(project, study, arrival.new)
                 series = _judge_series(project, study, series, series_id, series_instance_uid, arrival, assessment)
             tried_again = ingest.retry_of_id is not None
-            record_items(ingest=ingest, files=_with_verdict(arrival, assessment, tried_again))
+            record_items(ingest=ingest, files=with_verdict(arrival, assessment, tried_again))
             record_removal(ingest=ingest, files=arrival.new)
     return series
 
@@ -248,7 +248,7 @@ def _judge_series(
         return made
 
 
-def _with_verdict(arrival: Arrival, assessment: SeriesAssessment | None, tried_again: bool) -> list[Judged]:
+def with_verdict(arrival: Arrival, assessment: SeriesAssessment | None, tried_again: bool) -> list[Judged]:
     """Give every file of a refused series the gate's reason: its bytes are kept, but apart.
 
     A file that is tried again is held already; if its series is refused once more, it waits on.

@@ -15,6 +15,7 @@ from qaservice.jobs.selectors import ProjectProgress
 from qaservice.projects.models import Project
 from qaservice.projects.services import create_project
 from qaservice.studies.models import Ingest, IngestState, Outcome, SeriesState
+from qaservice.studies.rehearsal import RehearsedSeries, rehearse
 from qaservice.studies.selectors import items_of, series_of
 from qaservice.studies.services import announce_ingest, require_something_readable
 
@@ -36,8 +37,17 @@ class Command(BaseCommand):
             "--workers-only", action="store_true", help="leave the work to running workers and wait for them"
         )
 
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="say what would become of every file, series and label; store nothing",
+        )
+
     def handle(self, *_args: Any, **options: Any) -> None:
         path: Path = options["path"]
+        if options["dry_run"]:
+            self._rehearse(path, options["project"])
+            return
         try:
             # Before a project is opened for it: a delivery that cannot be read leaves nothing behind.
             require_something_readable(path)
@@ -59,6 +69,42 @@ class Command(BaseCommand):
             raise CommandError(f"the delivery is {ingest.state}: {ingest.failure or 'see the jobs'}")
         if not any(ingest.summary.get(outcome, 0) for outcome in TAKEN):
             raise CommandError("nothing of the delivery could be taken; the reasons stand above")
+
+    def _rehearse(self, path: Path, key: str) -> None:
+        project = Project.objects.filter(key=key).first() or Project(key=key, title=key)
+        try:
+            with tqdm(desc="dry run", unit="file", dynamic_ncols=True, miniters=0) as bar:
+
+                def show(done: int, total: int, note: str) -> None:
+                    bar.total, bar.n = total, done
+                    bar.set_postfix_str(note, refresh=False)
+                    bar.update(0)
+
+                found = rehearse(project=project, path=path, report=show)
+        except ServiceError as error:
+            raise CommandError(f"{path.name}: {error.message} [{error.code}]") from error
+        self.stdout.write("Dry run: nothing was stored.")
+        labels = dict(Outcome.choices)
+        for outcome, count in found.summary.items():
+            if count:
+                self.stdout.write(f"  {count:>6}  {labels[outcome]}")
+        for file in found.files:
+            if file.outcome not in TAKEN or file.message:
+                self.stdout.write(f"  {file.outcome:<12} {file.name}\n{'':15}{file.code or file.kind}: {file.message}")
+        for series in found.series:
+            self._show_series(series)
+
+    def _show_series(self, series: RehearsedSeries) -> None:
+        said = series.assessment
+        if said is None:
+            self.stdout.write(f"  series {series.series_instance_uid}: as it is held, nothing new")
+            return
+        shape = said.grid["shape"] if said.grid is not None else []
+        size = " x ".join(str(length) for length in shape) if isinstance(shape, list) else ""
+        label = SeriesState(said.state).label
+        self.stdout.write(f"  series {series.series_instance_uid}: {label} {size}".rstrip())
+        for finding in said.verdict:
+            self.stdout.write(f"{'':15}{finding['severity']} {finding['code']}: {finding['message']}")
 
     def _project(self, key: str, title: str) -> Project:
         known = Project.objects.filter(key=key).first()
