@@ -178,6 +178,9 @@ class AnnotationSetSerializer(serializers.Serializer[object]):
     algorithm = serializers.CharField(allow_blank=True)
     algorithm_version = serializers.CharField(allow_blank=True)
     findings = serializers.DictField(child=serializers.IntegerField(), help_text="number by category")
+    structure_names = serializers.ListField(
+        child=serializers.CharField(), help_text="names of its source that were not understood as nodules"
+    )
     shapes = serializers.DictField(child=serializers.IntegerField())
     confidences = serializers.ListField(child=serializers.FloatField(), allow_null=True, help_text="lowest, highest")
     round_trip_mm = serializers.FloatField(allow_null=True, help_text="the worst of its findings")

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from imaging.types import Category
 from qaservice.labels.models import AnnotationSet, FindingRevision, SetKind
 from qaservice.labels.selectors import current_revisions, is_refused, standing_sets
 from qaservice.labels.shapes import round_trip_of
@@ -32,9 +33,10 @@ FORMAT_NAMES = {
 class SetSummary:
     """One annotation set of a series.
 
-    ``findings`` counts by category. ``confidences`` are the lowest and highest that an algorithm gave itself;
-    ``round_trip_mm`` and ``round_trip_voxels`` the worst of its findings; None where there is none. ``rejections`` are
-    what its source said that was not taken: code, message, subjects.
+    ``findings`` counts by category; ``structure_names`` are the source's names that were not understood as nodules.
+    ``confidences`` are the lowest and highest that an algorithm gave itself; ``round_trip_mm`` and
+    ``round_trip_voxels`` the worst of its findings; None where there is none. ``rejections`` are what its source said
+    that was not taken: code, message, subjects.
     """
 
     id: str
@@ -49,6 +51,7 @@ class SetSummary:
     algorithm: str
     algorithm_version: str
     findings: dict[str, int]
+    structure_names: tuple[str, ...]
     shapes: dict[str, int]
     confidences: tuple[float, float] | None
     round_trip_mm: float | None
@@ -81,6 +84,9 @@ def _summary(row: AnnotationSet) -> SetSummary:
         algorithm=str(row.algorithm.get("name", "")),
         algorithm_version=str(row.algorithm.get("version", "")),
         findings=_counted([one.category for one in revisions]),
+        structure_names=tuple(
+            sorted({one.finding.source_label for one in revisions if one.category == Category.STRUCTURE} - {""})
+        ),
         shapes=_counted([_shape(one) for one in revisions]),
         confidences=(min(scores), max(scores)) if scores else None,
         round_trip_mm=max((error.mm for error in errors), default=None),

@@ -27,8 +27,13 @@ export function legend(host: HTMLElement, viewer: Viewer): void {
 function grouped(overlays: readonly Overlay[], viewer: Viewer): HTMLElement[] {
   return [...new Set(overlays.map((overlay) => overlay.group))].flatMap((group) => [
     el("h3", {}, group),
-    el("ul", {}, ...overlays.filter((overlay) => overlay.group === group).map((overlay) => row(overlay, viewer))),
+    el("ul", {}, ...inOrder(overlays.filter((overlay) => overlay.group === group), viewer).map((overlay) => row(overlay, viewer))),
   ]);
+}
+
+/** By the images as people number them. */
+function inOrder(overlays: Overlay[], viewer: Viewer): Overlay[] {
+  return overlays.sort((a, b) => Number(imageNumber(viewer, a.middle)) - Number(imageNumber(viewer, b.middle)));
 }
 
 function row(overlay: Overlay, viewer: Viewer): HTMLElement {

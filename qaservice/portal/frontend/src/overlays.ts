@@ -50,8 +50,8 @@ const STYLES: Record<OverlayRecord["role"], Style> = {
   proposal: { colour: "#ff9ad5", dash: [6, 4], width: 2.75 },
 };
 
-// Anatomy: pale, thin and dotted, behind what is judged.
-const STRUCTURE: Style = { colour: "#9fb3a8", dash: [2, 3], width: 1.25 };
+// Anatomy: pale, thin and dotted, so that the eye stays with what is judged.
+const STRUCTURE: Style = { colour: "#c3e6cf", dash: [3, 3], width: 1.5 };
 
 const GROUPS: Record<OverlayRecord["role"], string> = {
   label: "Label",

@@ -35,7 +35,7 @@ class Command(BaseCommand):
                 for group in reason_groups(project=project, state="open"):
                     kept = "" if group.retryable == group.files else f", {group.retryable} with kept bytes"
                     self.stdout.write(f"  {group.files:>6}  {group.code}{kept}\n{'':10}{group.example}")
-                self.stdout.write(f"{open_count(project)} files wait")
+                self.stdout.write(_waiting(open_count(project)))
                 return
             items = chosen(project=project, code=options["code"])
             made = retry(project=project, items=items, actor=OPERATOR, reason=options["reason"])
@@ -54,4 +54,8 @@ class Command(BaseCommand):
                     self.stdout.write(f"  {count:>6}  {labels[outcome]}")
             for item in items_of(ingest).filter(outcome__in=TROUBLE):
                 self.stdout.write(f"  {item.outcome:<12} {item.name}\n{'':15}{item.code}: {item.message}")
-        self.stdout.write(f"{open_count(project)} files wait")
+        self.stdout.write(_waiting(open_count(project)))
+
+
+def _waiting(number: int) -> str:
+    return "1 file waits" if number == 1 else f"{number} files wait"
