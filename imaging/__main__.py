@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     request = AuditRequest(
         ct=given.ct,
         labels=tuple(given.labels),
+        nodule_names=tuple(given.nodule),
         bundle=None if given.no_model else given.model,
         threads=given.threads,
         made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
@@ -80,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("ct", metavar="CT", type=Path, help="folder, zip or tar of DICOM CT, one or several series")
     command.add_argument("labels", metavar="LABELS", type=Path, nargs="+", help="label files, folders or archives")
     command.add_argument("-o", "--output", metavar="REPORT.html", type=Path, help="where the page is written")
+    command.add_argument(
+        "--nodule", metavar="NAME", action="append", default=[], help="a label name that means a nodule in these files"
+    )
     command.add_argument("--json", action="store_true", help="write the audit as JSON to standard output")
     command.add_argument("--no-model", action="store_true", help="do without the QA model; checks that need it abstain")
     command.add_argument(

@@ -24,7 +24,7 @@ from imaging.readers.registry import LABEL_FORMATS
 from imaging.readers.sniff import HEAD_BYTES, kind_of, kind_of_whole, needs_whole
 from imaging.readers.vocabulary import LUNG_CT_VOCABULARY
 from imaging.sandbox import Sandbox
-from imaging.types import AnnotationImport, AnnotationSet, Finding, Rejection
+from imaging.types import AnnotationImport, AnnotationSet, Category, Finding, Rejection
 
 FRACTION_THRESHOLD = 0.5
 """Where a fractional segment's edge is drawn: half of the greatest value, which moves no edge to either side."""
@@ -83,11 +83,14 @@ class SourcedSet:
     sha256: str
 
 
-def read_label_files(*, paths: Sequence[Path], scan: Scan, sandbox: Sandbox, progress: Progress) -> Labels:
+def read_label_files(
+    *, paths: Sequence[Path], scan: Scan, nodule_names: Sequence[str], sandbox: Sandbox, progress: Progress
+) -> Labels:
     """Return every label file of some files, folders and archives with what it says of the scan's accepted series.
 
     Files are parsed in the sandbox's children. A file that names series or images belongs to those; one that names
-    none to the first series on which it fits. Raises UnreadableFile where a path as a whole cannot be read.
+    none to the first series on which it fits. ``nodule_names`` are label names that mean nodules here, beside those
+    that the vocabulary for lung CT knows. Raises UnreadableFile where a path as a whole cannot be read.
     """
     left_out: list[LeftOut] = []
     read = [(name, kind, data) for path in paths for name, kind, data in _label_bytes(path, left_out)]
@@ -95,11 +98,12 @@ def read_label_files(*, paths: Sequence[Path], scan: Scan, sandbox: Sandbox, pro
     progress(f"reading {len(read)} label file{'' if len(read) == 1 else 's'}")
     companions = _companions(read, sandbox)
     names = scan.image_names()
+    exact = dict.fromkeys(nodule_names, Category.NODULE_GE_3MM)
     files = []
     for number, (name, kind, data) in enumerate(read, start=1):
         context = ReadContext(
             file_name=name,
-            vocabulary=LUNG_CT_VOCABULARY,
+            vocabulary=replace(LUNG_CT_VOCABULARY, exact=exact),
             limits=CT_READ_LIMITS,
             fraction_threshold=FRACTION_THRESHOLD,
             image_names=names,

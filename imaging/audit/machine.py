@@ -78,6 +78,8 @@ def _set(one: AuditedSet) -> dict[str, object]:
         },
         "fit_not_asked": one.fit_not_asked,
         "case_probabilities": dict(one.case_probabilities),
+        "nodules": one.nodules,
+        "not_taken_for_nodules": list(one.other_names),
         "findings": [
             {
                 "finding_id": finding.finding_id,

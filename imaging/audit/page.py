@@ -77,8 +77,15 @@ def headline(audit: Audit) -> tuple[str, ...]:
     )
     if displaced:
         sentences.append(f"{_counted(displaced, 'label set')} would fit the image better moved.")
-    flags = len(audit.flags)
-    sentences.append(f"{_counted(flags, 'flag')} on labels." if flags else "No flag on any label.")
+    flags, nodules = len(audit.flags), sum(one.nodules for item in audit.series for one in item.sets)
+    if flags:
+        sentences.append(f"{_counted(flags, 'flag')} on labels.")
+    elif not any(item.sets for item in audit.series):
+        sentences.append("No label could be checked.")
+    elif nodules:
+        sentences.append("No flag on any label.")
+    else:
+        sentences.append("No label names a nodule, so no label was judged as one.")
     return tuple(sentences)
 
 

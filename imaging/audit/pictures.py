@@ -71,7 +71,7 @@ def lesion_pictures(*, sets: Sequence[AnnotationSet], volume: Volume) -> tuple[t
         groups = []
     groups += [(key,) for key, (_, finding) in findings.items() if finding.category is Category.STRUCTURE]
     members = [[findings[key] for key in group] for group in groups]
-    members.sort(key=lambda group: -max(_amount(finding) for _, finding in group))
+    members.sort(key=lambda group: _largest_first(group, volume))
     numbers = {one.set_id: number for number, one in enumerate(sets, start=1)}
     pictures = [_lesion(group, numbers, volume) for group in members[:LESION_PICTURES]]
     return tuple(pictures), max(0, len(members) - LESION_PICTURES)
@@ -146,6 +146,11 @@ def _drawable(finding: Finding | None, volume: Volume) -> tuple[Drawable, ...]:
         return ()
     shape = finding.mask or finding.sphere or finding.box
     return () if shape is None else (shape,)
+
+
+def _largest_first(group: Sequence[tuple[AnnotationSet, Finding]], volume: Volume) -> tuple[int, float]:
+    # Boxes and points have no amount to go by: they come in the order of the slices.
+    return -max(_amount(finding) for _, finding in group), to_index(volume.grid, centre_of(group[0][1]))[0]
 
 
 def _amount(finding: Finding) -> int:

@@ -26,7 +26,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuditedSet:
-    """One annotation set. ``name`` is what flags call it ("set 2"); ``fit`` None where it was not asked."""
+    """One annotation set; ``number`` is what flags call it. ``fit`` is None where it was not asked.
+
+    ``nodules`` counts the findings that are nodules; ``other_names`` are the names that were not taken for one.
+    """
 
     number: int
     set_id: str
@@ -40,6 +43,8 @@ class AuditedSet:
     fit: LabelFit | None
     fit_not_asked: str
     case_probabilities: Mapping[str, float]
+    nodules: int
+    other_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

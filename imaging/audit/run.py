@@ -28,6 +28,7 @@ from imaging.sandbox import Sandbox, SandboxLimits
 from imaging.types import (
     AnnotationSet,
     Case,
+    Category,
     CheckOutcome,
     Finding,
     LabelIssue,
@@ -52,10 +53,14 @@ _BY_REPORTS = (MissingNodule(), Boundary())
 
 @dataclass(frozen=True, slots=True)
 class AuditRequest:
-    """What is audited. ``bundle`` is the folder of the QA model, None to do without one; ``threads`` is for it."""
+    """What is audited. ``bundle`` is the folder of the QA model, None to do without one; ``threads`` is for it.
+
+    ``nodule_names``: label names that mean nodules in these files, where the usual words for them do not occur.
+    """
 
     ct: Path
     labels: tuple[Path, ...]
+    nodule_names: tuple[str, ...]
     bundle: Path | None
     threads: int
     made_at: str
@@ -77,7 +82,9 @@ def audit(*, request: AuditRequest, progress: Progress) -> Audit:
     """
     with Sandbox(PARSER_LIMITS, children=2) as sandbox:
         scan = read_scan(path=request.ct, sandbox=sandbox, progress=progress)
-        labels = read_label_files(paths=request.labels, scan=scan, sandbox=sandbox, progress=progress)
+        labels = read_label_files(
+            paths=request.labels, scan=scan, nodule_names=request.nodule_names, sandbox=sandbox, progress=progress
+        )
         series = tuple(
             _series(number, found, scan, labels, request, sandbox, progress)
             for number, found in enumerate(scan.series, start=1)
@@ -156,6 +163,8 @@ def _audited(number: int, sourced: SourcedSet, volume: Volume) -> AuditedSet:
         findings=tuple(describe(finding=finding, volume=volume) for finding in one.findings),
         fit=fit,
         fit_not_asked=not_asked,
+        nodules=sum(finding.category.is_nodule for finding in one.findings),
+        other_names=tuple(sorted({item.source_label for item in one.findings if _is_other(item)})),
         case_probabilities=one.case_probabilities,
     )
 
@@ -269,6 +278,10 @@ def _place(finding: Finding) -> tuple[float, float, float]:
         return centre_of(finding)
     except NotApplicable:
         return (math.nan, math.nan, math.nan)
+
+
+def _is_other(finding: Finding) -> bool:
+    return finding.category is Category.STRUCTURE and bool(finding.source_label)
 
 
 def _is_prediction(one: AnnotationSet) -> bool:
