@@ -162,6 +162,7 @@ def _annotation(number: int, index: int, finding: Finding, grid: Grid) -> dict[s
         "id": number,
         "image_id": index + 1,
         "category_id": _CATEGORY_IDS[finding.category],
+        # Run lengths or not: evaluators pass over what is marked as a crowd.
         "iscrowd": 0,
     }
     if finding.mask is not None:
@@ -172,7 +173,6 @@ def _annotation(number: int, index: int, finding: Finding, grid: Grid) -> dict[s
         annotation["bbox"] = [left, top, plane.shape[1], plane.shape[0]]
         annotation["area"] = finding.mask.count
         annotation["segmentation"] = {"size": list(grid.shape[1:]), "counts": run_lengths(whole)}
-        annotation["iscrowd"] = 1  # COCO's mark of run lengths instead of polygons
     elif finding.box is not None:
         _, (upper, lower), (low, high) = box_spans(box=finding.box, grid=grid)
         annotation["bbox"] = [low + 0.5, upper + 0.5, high - low, lower - upper]

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imaging.errors import WriteMismatch
 from imaging.geometry.affine import to_patient
 from imaging.masks.boxes import box_spans
-from imaging.masks.build import full_voxels, mask_from_sphere
+from imaging.masks.build import mask_from_sphere
 from imaging.types import Box, Finding, Grid, Mask, PointMm, Sphere
 from imaging.writers.carrying import shape_of
 from imaging.writers.contract import Carried, CategoryFidelity
@@ -113,17 +114,25 @@ def _place_difference(one: Finding, other: Finding, grid: Grid, tolerance_mm: fl
 
 def differing_voxels(one: Mask, other: Mask) -> int:
     """Return in how many voxels two masks of one grid differ; boxes may be cut anyhow."""
-    if one.origin == other.origin and one.voxels.shape == other.voxels.shape:
-        return int(np.count_nonzero(one.voxels != other.voxels))
-    low = np.minimum(one.origin, other.origin)
-    high = np.maximum(np.add(one.origin, one.voxels.shape), np.add(other.origin, other.voxels.shape))
-    # Signed, so that a voxel of both cancels out.
-    tally = np.zeros(tuple((high - low).tolist()), dtype=np.int8)
-    for mask, sign in ((one, 1), (other, -1)):
-        start = np.subtract(mask.origin, low)
-        cut = tuple(slice(int(a), int(a) + size) for a, size in zip(start, mask.voxels.shape, strict=True))
-        tally[cut] += (sign * mask.voxels).astype(np.int8)
-    return int(np.count_nonzero(tally))
+    first, second = _on_one_box(one, other)
+    return int(np.count_nonzero(first != second))
+
+
+def _on_one_box(one: Mask, other: Mask) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Two masks of one grid on the smallest box that holds both."""
+    full = [mask for mask in (one, other) if mask.count] or [one]
+    low = np.min([mask.origin for mask in full], axis=0)
+    high = np.max([np.add(mask.origin, mask.voxels.shape) for mask in full], axis=0)
+    made = []
+    for mask in (one, other):
+        voxels = np.zeros(tuple((high - low).tolist()), dtype=np.bool_)
+        if mask.count:
+            start = np.subtract(mask.origin, low)
+            voxels[tuple(slice(int(a), int(a) + n) for a, n in zip(start, mask.voxels.shape, strict=True))] = (
+                mask.voxels
+            )
+        made.append(voxels)
+    return made[0], made[1]
 
 
 def sphere_voxels_off(sphere: Sphere, mask: Mask, tolerance_mm: float) -> int:
@@ -134,8 +143,9 @@ def sphere_voxels_off(sphere: Sphere, mask: Mask, tolerance_mm: float) -> int:
     """
     wide = mask_from_sphere(grid=mask.grid, sphere=replace(sphere, diameter_mm=sphere.diameter_mm + 2 * tolerance_mm))
     tight = mask_from_sphere(grid=mask.grid, sphere=replace(sphere, diameter_mm=sphere.diameter_mm - 2 * tolerance_mm))
-    beyond = int(np.count_nonzero(full_voxels(mask) & ~full_voxels(wide)))
-    return beyond + int(np.count_nonzero(full_voxels(tight) & ~full_voxels(mask)))
+    held, most = _on_one_box(mask, wide)
+    least, again = _on_one_box(tight, mask)
+    return int(np.count_nonzero(held & ~most) + np.count_nonzero(least & ~again))
 
 
 def _gap_mm(one: Finding, other: Finding, grid: Grid) -> float:
