@@ -227,7 +227,9 @@ class ElementRules:
         texts = _texts(element)
         free = element.VR in _FREE_TEXT_VRS
         if (free and not self._is_kept(texts)) or self._names_someone(texts):
-            self._remove(dataset, element.tag, keyword)
+            # Not removed: an element that the profile does not list may be one that its object needs.
+            self._set(dataset, element, [REMOVED_TEXT], vr=element.VR)
+            self._tally.note(Action.REPLACED, keyword)
             return
         mapped = [self._keys.map_uids_in(text) for text in texts]
         if mapped != texts:

@@ -19,7 +19,7 @@ class Basic(Enum):
     """Action codes of table E.1-1, compound ones as they are decided here.
 
     X/Z is decided as Z, and X/D, X/Z/D and Z/D as D: that keeps an object valid whatever type the element has in it.
-    Sequences are the exception, since a dummy item would be invented content: X/D and X/Z/D are X, X/Z is Z.
+    Sequences are the exception, since a dummy item would be invented content: X/D is X, X/Z and X/Z/D are Z.
     """
 
     REMOVE = "X"
@@ -39,7 +39,7 @@ _DECIDED = {
     "U_TAGS": Basic.UID,
     "X_Z_U_STAR_TAGS": Basic.UID,
 }
-_REMOVED_WHERE_A_SEQUENCE = ("X_D_TAGS", "X_Z_D_TAGS")
+_DECIDED_FOR_SEQUENCES = {"X_D_TAGS": Basic.REMOVE, "X_Z_D_TAGS": Basic.EMPTY}
 
 # Dates for which table E.1-1 has no option that keeps them modified: they are the patient's own, or a device's.
 _NEVER_MOVED = frozenset(
@@ -79,9 +79,8 @@ def _table() -> dict[tuple[int, int], Basic]:
         for tag in tags[name]:
             # Repeating groups (curves and overlays) have masks; those groups are removed as a whole.
             if len(tag) == 2:
-                known = dictionary_vr(tag[0] << 16 | tag[1])
-                sequence = known == "SQ" and name in _REMOVED_WHERE_A_SEQUENCE
-                table[tag] = Basic.REMOVE if sequence else action
+                is_sequence = dictionary_vr(tag[0] << 16 | tag[1]) == "SQ"
+                table[tag] = _DECIDED_FOR_SEQUENCES.get(name, action) if is_sequence else action
     return table
 
 
