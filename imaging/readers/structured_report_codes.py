@@ -66,7 +66,7 @@ FINDING = _concept("DCM:121071")
 FINDING_SITE = _concept("SRT:G-C0E3", "SCT:363698007")
 REFERENCED_SEGMENT = _concept("DCM:121191")
 SEGMENTATION_FRAME = _concept("DCM:121214")
-IMAGE_REGION = _concept("DCM:111030", "DCM:121231")
+IMAGE_REGION = _concept("DCM:111030", "DCM:121231", "DCM:130488")
 SOURCE_SERIES = _concept("DCM:121232")
 ALGORITHM_NAME = _concept("DCM:111001")
 ALGORITHM_VERSION = _concept("DCM:111003")
@@ -145,12 +145,20 @@ LIDC_VALUES: Mapping[str, Mapping[int, Code]] = {
 }
 """The code of each rating of each LIDC characteristic."""
 
-# The conversion was published again under other names for some concepts.
+# The conversion was published again with other names and codes for some concepts.
 _MEANINGS = {code.meaning.lower(): name for name, code in LIDC_CONCEPTS.items()} | {
     "subtlety": "subtlety",
     "lobular pattern": "lobulation",
 }
-_KEYS = {code.key: name for name, code in LIDC_CONCEPTS.items()}
+_KEYS = {code.key: name for name, code in LIDC_CONCEPTS.items()} | {
+    ("C62175", "NCIt"): "lobulation",
+    ("C28749", "NCIt"): "spiculation",
+    ("RID36042", "RadLex"): "malignancy",
+}
+_LATER_RATINGS = {
+    ("calcification", "RID5741", "RadLex"): 3,
+    ("calcification", "RID5827", "RadLex"): 5,
+}
 _RATING = re.compile(r"\s*([1-6]) out of [56]\b")
 
 
@@ -169,6 +177,9 @@ def rating_of(characteristic: str, value: Code) -> int | None:
     for rating, code in LIDC_VALUES[characteristic].items():
         if code.key == value.key:
             return rating
+    later = _LATER_RATINGS.get((characteristic, *value.key))
+    if later is not None:
+        return later
     stated = _RATING.match(value.meaning)
     if stated is not None:
         return checked_rating(characteristic, float(stated.group(1)))

@@ -111,9 +111,12 @@ def finding_of(
     mask, point, round_trip = _place(regions, image, group, placer)
     segments = [region.segment.segment for region in regions if region.segment is not None]
     said = [group.finding.meaning] if group.finding else []
-    names = tuple(name for name in (*said, group.tracking_identifier) if name) + tuple(
-        name for segment in segments for name in segment.names if not said
-    )
+    outlined = [name for segment in segments for name in segment.names]
+    tracked = [group.tracking_identifier] if group.tracking_identifier else []
+    # What the finding is coded as decides; an identifier is a name to be told by, unless the vocabulary lists it.
+    listed = {name.strip().lower() for name in context.vocabulary.exact}
+    own = [name for name in tracked if name.strip().lower() in listed]
+    names = tuple(own or said or [*tracked, *outlined])
     slices = sorted({index for region in regions for index in region.slices})
     label = group.tracking_identifier or (said[0] if said else segments[0].label if segments else "")
     return Finding(
