@@ -1,7 +1,7 @@
 """The basic profile's action for each element: table E.1-1 of PS3.15, as dicom-anonymizer generates it.
 
 The table is taken from that library; its way over a data set is not, since it differs from Annex E in ways that matter
-here (docs/decisions/0011 lists them, and tests hold each).
+here (docs/decisions/0012 lists them, and tests hold each).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where dicom-anonymizer's own way over a data set differs from Annex E, which is why only its table is used.
 
 Each test shows what the library does and what is done here. A test that fails after an upgrade means that the library
-does better now, and that docs/decisions/0011 is to be read again.
+does better now, and that docs/decisions/0012 is to be read again.
 """
 
 from __future__ import annotations
