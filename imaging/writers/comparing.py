@@ -127,10 +127,9 @@ def _on_one_box(one: Mask, other: Mask) -> tuple[NDArray[np.bool_], NDArray[np.b
     for mask in (one, other):
         voxels = np.zeros(tuple((high - low).tolist()), dtype=np.bool_)
         if mask.count:
-            start = np.subtract(mask.origin, low)
-            voxels[tuple(slice(int(a), int(a) + n) for a, n in zip(start, mask.voxels.shape, strict=True))] = (
-                mask.voxels
-            )
+            starts = np.subtract(mask.origin, low).tolist()
+            box = tuple(slice(start, start + size) for start, size in zip(starts, mask.voxels.shape, strict=True))
+            voxels[box] = mask.voxels
         made.append(voxels)
     return made[0], made[1]
 
