@@ -88,25 +88,6 @@ def fit_of(*, shape: tuple[int, int, int], affine: NDArray[np.float64], image: G
     return direct
 
 
-def same_sampling(label: Grid, image: Grid) -> bool:
-    """Tell whether a label's grid is the image's, its axes perhaps in another order or direction."""
-    found = _fit(label.shape, label.matrix, image)
-    return found is not None and found.fit is Fit.EXACT and _same_extent(label.shape, found, image)
-
-
-def same_size(label: Grid, image: Grid) -> bool:
-    """Tell whether a label has the image's numbers of voxels and spacings in some order, wherever it lies.
-
-    For choosing the series that a misplaced label was most likely meant for, so that the refusal can say how it lies.
-    """
-
-    def sides(grid: Grid) -> NDArray[np.float64]:
-        pairs = sorted(zip(grid.shape, grid.spacing_mm, strict=True))
-        return np.array([(count, spacing * count) for count, spacing in pairs])
-
-    return bool(np.abs(sides(label) - sides(image)).max() <= PLANE_TOLERANCE_MM)
-
-
 def _same_extent(shape: tuple[int, ...], found: GridFit, image: Grid) -> bool:
     turned = tuple(shape[axis] for axis in found.axes)
     return turned == image.shape and found.origin == (0, 0, 0)

@@ -17,7 +17,6 @@ from imaging.errors import UnreadableFile
 from imaging.masks.build import full_voxels
 from imaging.readers import label_volumes, nifti, nrrd
 from imaging.readers.formats import LabelFormat, ReadContext
-from imaging.readers.label_grid import same_sampling, same_size
 from imaging.readers.limits import CT_READ_LIMITS
 from imaging.readers.vocabulary import LUNG_CT_VOCABULARY
 from imaging.types import AnnotationImport, Category, Finding, SetKind
@@ -346,20 +345,3 @@ def test_what_simpleitk_writes_is_read_where_simpleitk_puts_it(tmp_path: Path) -
         (finding,) = findings(read((tmp_path / f"label{ending}").read_bytes(), form=form))
         assert finding.mask is not None
         assert np.array_equal(full_voxels(finding.mask), expected(label_array()))
-
-
-def test_a_label_finds_its_series_by_its_grid_and_a_misplaced_one_by_its_size() -> None:
-    context = ReadContext("x.nii", LUNG_CT_VOCABULARY, CT_READ_LIMITS, fraction_threshold=0.5)
-    own = nifti.FORMAT.references(nifti_bytes(affine=lps_affine(), values=label_array()), context).grid
-    moved = nifti.FORMAT.references(
-        nifti_bytes(affine=lps_affine(shift_mm=(0, 0, 3.0)), values=label_array()), context
-    ).grid
-    other = nifti.FORMAT.references(
-        nifti_bytes(affine=lps_affine(), values=label_array(shape=(12, 9, 6))), context
-    ).grid
-    assert own is not None
-    assert moved is not None
-    assert other is not None
-    assert (same_sampling(own, IMAGE.grid), same_size(own, IMAGE.grid)) == (True, True)
-    assert (same_sampling(moved, IMAGE.grid), same_size(moved, IMAGE.grid)) == (False, True)
-    assert (same_sampling(other, IMAGE.grid), same_size(other, IMAGE.grid)) == (False, False)

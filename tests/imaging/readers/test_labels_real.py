@@ -19,7 +19,7 @@ from imaging.masks.build import full_voxels
 from imaging.masks.measure import centroid
 from imaging.readers import lidc, luna16, nrrd, segmentation, voc
 from imaging.readers.formats import ReadContext
-from imaging.readers.label_grid import same_sampling
+from imaging.readers.label_grid import Fit, fit_of
 from imaging.readers.limits import CT_READ_LIMITS
 from imaging.readers.series import read_header
 from imaging.readers.sniff import HEAD_BYTES, kind_of
@@ -149,8 +149,8 @@ def test_the_tiny_chest_s_label_maps_lie_where_simpleitk_puts_them(tmp_path: Pat
 def test_the_tiny_chest_s_label_map_finds_its_scan_by_its_grid_and_no_other() -> None:
     label = nrrd.FORMAT.references(real.member("cip-tiny-chest.zip", "lm-64.nrrd"), context("x")).grid
     assert label is not None
-    assert same_sampling(label, tiny().grid)
-    assert not same_sampling(label, real.lidc_geometry().grid)
+    assert fit_of(shape=label.shape, affine=label.matrix, image=tiny().grid).fit is Fit.EXACT
+    assert fit_of(shape=label.shape, affine=label.matrix, image=real.lidc_geometry().grid).fit is Fit.REFUSED
 
 
 @pytest.mark.parametrize(
