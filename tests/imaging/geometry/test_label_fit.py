@@ -15,8 +15,11 @@ from imaging.geometry.placements import Displacement, displacements
 from imaging.masks.build import mask_from_voxels
 from imaging.phantom.chest import chest_phantom
 from imaging.phantom.simulated_readers import simulated_readers
+from imaging.readers.formats import ReadContext
 from imaging.readers.lidc import read_lidc_xml
-from imaging.readers.series import CT_READ_LIMITS, load_volume
+from imaging.readers.registry import LABEL_FORMATS
+from imaging.readers.series import CT_READ_LIMITS, load_volume, read_header
+from imaging.readers.vocabulary import LUNG_CT_VOCABULARY
 from imaging.types import Grid, Mask, Volume
 from tests.imaging.readers import real
 
@@ -243,3 +246,32 @@ def test_each_real_reader_of_lidc_0001_is_called_back_from_every_shift_and_mirro
             fit = label_fit(volume=volume, masks=moved, search=NODULE_FIT)
             assert undone(fit, way), f"{way.words()}: {fit.message}"
     assert tried > 100
+
+
+@pytest.mark.real_data
+def test_a_radiotherapy_outline_is_left_alone_and_called_back_from_two_slices_on() -> None:
+    found = [(read_header(data, CT_READ_LIMITS), data) for data in real.files_under("4dlung.zip", "ct/").values()]
+    by_uid = {header.sop_instance_uid: data for header, data in found}
+    volume = load_volume(
+        slices=[header for header, _ in found],
+        open_bytes=by_uid.__getitem__,
+        tolerances=LUNG_CT_TOLERANCES,
+        limits=CT_READ_LIMITS,
+    )
+    context = ReadContext(
+        file_name="rtstruct", vocabulary=LUNG_CT_VOCABULARY, limits=CT_READ_LIMITS, fraction_threshold=0.5
+    )
+    (data,) = real.files_under("4dlung.zip", "rtstruct/").values()
+    imported = LABEL_FORMATS["dicom-rtstruct"].read(data, volume, context)
+    (tumour,) = [
+        finding.mask
+        for item in imported.annotation_sets
+        for finding in item.findings
+        if finding.source_label == "Tumor_c40" and finding.mask is not None
+    ]
+    assert label_fit(volume=volume, masks=[tumour], search=NODULE_FIT).status is FitStatus.FITS
+    for slices in (2, -2, 3, -3, 5, -5, 9, -9):
+        moved = all_put((tumour,), Displacement(slices=slices))
+        assert moved is not None
+        fit = label_fit(volume=volume, masks=moved, search=NODULE_FIT)
+        assert undone(fit, Displacement(slices=slices)), f"{slices}: {fit.message}"
