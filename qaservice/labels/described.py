@@ -52,13 +52,14 @@ def series_described(
     by_name = list(_by_series(project, references.series_instance_uids)) if several or not found else []
     certain = [*found, *(one for one in by_name if one not in found)]
     if certain:
-        return Described(tuple(certain), True, several, _unknown(references, certain, held_images, image_names))
+        missing = _missing_parts(references, certain, held_images, image_names) if several else ""
+        return Described(tuple(certain), True, several, missing)
     likely = (
         _by_study(project, references)
         or _by_frame(project, references.frame_of_reference_uids)
         or (_by_grid(project, references.grid) if references.grid is not None else [])
     )
-    return Described(tuple(likely), False, several, _unknown(references, likely, held_images, image_names))
+    return Described(tuple(likely), False, several, "" if likely else _not_held(references, image_names))
 
 
 def _by_images(project: Project, sop_instance_uids: Iterable[str]) -> tuple[list[Series], frozenset[str]]:
@@ -127,25 +128,30 @@ def _corners(grid: Grid) -> NDArray[np.float64]:
     return np.array([to_patient(grid, corner) for corner in product(*ends)])
 
 
-def _unknown(
+def _missing_parts(
     references: ImageReferences, found: Sequence[Series], images: frozenset[str], image_names: Mapping[str, str]
 ) -> str:
-    """Say what a file names that is not held here; ``images`` are those of its images that are."""
-    missing = references.series_instance_uids - {one.series_instance_uid for one in found} - images
-    # A UID in a file's name may be an image's or a series'; with nothing found it is called an image.
-    series = sorted(missing if found else missing - references.sop_instance_uids)
+    """Say what a file about many scans names that is not held here; ``images`` are those of its images that are."""
+    series = references.series_instance_uids - {one.series_instance_uid for one in found} - images
     names = _unresolved(references, image_names)
-    said = []
-    if series and (not found or len(references.series_instance_uids) > 1):
-        said.append(_list("series", series))
-    if not found and not series and references.sop_instance_uids:
+    said = [_list("series", sorted(series))] if series and len(references.series_instance_uids) > 1 else []
+    return "; ".join([*said, *([_list("images named", names)] if names else [])])
+
+
+def _not_held(references: ImageReferences, image_names: Mapping[str, str]) -> str:
+    """Say what a file describes of which nothing is held here."""
+    if references.grid is not None:
+        return f"a series with this label's own grid, {' x '.join(str(size) for size in references.grid.shape)} voxels"
+    # A UID in a file's name may be an image's or a series'; with nothing found it is called an image.
+    series = sorted(references.series_instance_uids - references.sop_instance_uids)
+    names = _unresolved(references, image_names)
+    said = [_list("series", series)] if series else []
+    if not series and references.sop_instance_uids:
         said.append(_list("images", sorted(references.sop_instance_uids)))
     if names:
         said.append(_list("images named", names))
-    if not found and not said and references.study_instance_uids:
+    if not said and references.study_instance_uids:
         said.append(_list("an accepted series of study", sorted(references.study_instance_uids)))
-    if not found and not said and references.grid is not None:
-        said.append(f"a series with this label's own grid ({' x '.join(str(one) for one in references.grid.shape)})")
     return "; ".join(said)
 
 
