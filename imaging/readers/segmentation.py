@@ -20,11 +20,10 @@ from imaging.geometry.series import PlacedSeries
 from imaging.readers.dataset import open_dataset, text_of, whole_of
 from imaging.readers.formats import ImageReferences, LabelFormat, ReadContext
 from imaging.readers.frame_placement import place_planes
-from imaging.readers.limits import CT_READ_LIMITS, ReadLimits
+from imaging.readers.limits import ReadLimits
 from imaging.readers.pseudonyms import person_of, reader_pseudonym
 from imaging.readers.segmentation_frames import Frames, Style, first_item, frame_sources, planes_of, read_frames
 from imaging.readers.segmentation_segments import Segment, category_of, segments_of
-from imaging.readers.vocabulary import LUNG_CT_VOCABULARY
 from imaging.types import Algorithm, AnnotationImport, AnnotationSet, Finding, Rejection, SetKind
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "SOURCE_FORMAT",
     "PlacedSegment",
     "SegmentationReading",
-    "read_segmentation",
     "read_segments",
 ]
 
@@ -46,7 +44,6 @@ _CT_CLASSES = frozenset(
         "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image
     }
 )
-_HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,11 +64,6 @@ class SegmentationReading:
     segments: tuple[PlacedSegment, ...]
     rejections: tuple[Rejection, ...]
     frame_slices: tuple[int, ...] = field(default=())
-
-
-def read_segmentation(data: bytes, image: PlacedSeries, limits: ReadLimits = CT_READ_LIMITS) -> AnnotationImport:
-    """Return what ``FORMAT.read`` returns with the vocabulary for lung CT and fractions' edges drawn at one half."""
-    return _read(data, image, ReadContext("", LUNG_CT_VOCABULARY, limits, _HALF))
 
 
 def read_segments(data: bytes, image: PlacedSeries, context: ReadContext) -> SegmentationReading:

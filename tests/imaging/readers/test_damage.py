@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from imaging.errors import UnreadableFile
 from imaging.geometry.series import SeriesGeometry
 from imaging.readers.lidc import read_lidc_xml
-from imaging.readers.segmentation import read_segmentation
 from imaging.readers.series import CT_READ_LIMITS, read_header
 from tests.imaging.readers import test_lidc, test_segmentation
 from tests.imaging.readers.made import a_dataset, a_deflated_file, a_file, a_nested_file, written
@@ -46,7 +45,7 @@ def test_a_damaged_dicom_file_is_read_or_refused_by_name(
     damaged = bytes(data[: max(140, int(keep * len(data)))])
     for read in (
         lambda: read_header(damaged, CT_READ_LIMITS),
-        lambda: read_segmentation(damaged, an_image()),
+        lambda: test_segmentation.read_segmentation(damaged, an_image()),
     ):
         try:
             read()

@@ -18,11 +18,12 @@ from imaging.errors import UnreadableFile
 from imaging.geometry.gate import LUNG_CT_TOLERANCES, assess
 from imaging.geometry.series import SeriesGeometry
 from imaging.masks.build import full_voxels
-from imaging.readers.segmentation import read_segmentation
+from imaging.readers.segmentation import FORMAT
 from imaging.readers.series import CT_READ_LIMITS, read_header
-from imaging.types import Category, SetKind
+from imaging.types import AnnotationImport, Category, SetKind
 from tests.imaging.readers import real
 from tests.imaging.readers.made import FRAME, SERIES, a_dataset, a_file, written
+from tests.imaging.readers.pairs import context_with
 
 SLICES = 6
 
@@ -33,6 +34,10 @@ def image() -> SeriesGeometry:
     )
     assert verdict.grid is not None
     return SeriesGeometry(verdict.grid, SERIES, verdict.sop_instance_uids)
+
+
+def read_segmentation(data: bytes, series: SeriesGeometry) -> AnnotationImport:
+    return FORMAT.read(data, series, context_with())
 
 
 def region() -> NDArray[np.bool_]:
