@@ -24,7 +24,7 @@ SHIPPED_BUNDLE = Path(__file__).parent / "bundles" / "lung_nodule_qa"
 
 _EXIT_CODES = f"""exit codes:
   {NOTHING_TO_LOOK_AT}  the audit is written, and nothing in it needs a look
-  {SOMETHING_TO_LOOK_AT}  the audit is written: a flag, a warning, or something that was refused needs a look
+  {SOMETHING_TO_LOOK_AT}  the audit is written: a flag, a label that does not fit, or something refused needs a look
   {NO_AUDIT}  no audit: wrong use, or the images or labels cannot be opened at all
   {FAULT}  no audit: a fault of this program
 

@@ -65,7 +65,7 @@ def describe(*, finding: Finding, volume: Volume) -> DescribedFinding:
         place_mm=place_mm,
         size=_size(finding, volume),
         said=_said(finding),
-        round_trip=f"{round_trip.mm:.2f} mm ({round_trip.voxels:.2f} voxels)" if round_trip is not None else "",
+        round_trip=f"{round_trip.mm:.2f} mm, {round_trip.voxels:.2f} voxels" if round_trip is not None else "",
     )
 
 

@@ -131,8 +131,7 @@ class Audit:
 
     @property
     def needs_a_look(self) -> bool:
-        """Whether anything in it should be looked at by a person."""
+        """Whether anything in it should be looked at by a person; what was accepted with a warning is on the page."""
         partly = any(file.rejections for file in self.label_files)
         displaced = any(one.fit is not None and one.fit.suggestion for item in self.series for one in item.sets)
-        warned = any(one.found.verdict.findings for one in self.series)
-        return bool(self.flags or self.refused_series or self.refused_files or partly or displaced or warned)
+        return bool(self.flags or self.refused_series or self.refused_files or partly or displaced)

@@ -21,6 +21,8 @@ from imaging.checks.places import mask_fits
 from imaging.checks.registry import REGISTRY
 from imaging.errors import ImagingError, NotApplicable
 from imaging.geometry.label_fit import NODULE_FIT, LabelFit, label_fit
+from imaging.inference.bundle import Bundle, load_bundle
+from imaging.inference.predict import predict
 from imaging.masks.place import centre_of
 from imaging.pipeline import AnalysisParameters, analyse
 from imaging.predictions import external_prediction
@@ -67,6 +69,14 @@ class AuditRequest:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Asking:
+    """The QA model to ask, if any, and how many threads it may take."""
+
+    bundle: Bundle | None
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Opinion:
     title: str
     prediction: Prediction | None
@@ -80,13 +90,15 @@ def audit(*, request: AuditRequest, progress: Progress) -> Audit:
     Raises UnreadableFile where the images or a label path cannot be opened at all, BundleError for a model bundle that
     is not what its manifest says.
     """
+    # Before anything that takes minutes: a bundle that was altered ends the audit at once.
+    bundle = None if request.bundle is None else load_bundle(request.bundle, expected_sha256=None)
     with Sandbox(PARSER_LIMITS, children=2) as sandbox:
         scan = read_scan(path=request.ct, sandbox=sandbox, progress=progress)
         labels = read_label_files(
             paths=request.labels, scan=scan, nodule_names=request.nodule_names, sandbox=sandbox, progress=progress
         )
         series = tuple(
-            _series(number, found, scan, labels, request, sandbox, progress)
+            _series(number, found, scan, labels, request, bundle, sandbox, progress)
             for number, found in enumerate(scan.series, start=1)
         )
     return Audit(
@@ -107,6 +119,7 @@ def _series(
     scan: Scan,
     labels: Labels,
     request: AuditRequest,
+    bundle: Bundle | None,
     sandbox: Sandbox,
     progress: Progress,
 ) -> SeriesAudit:
@@ -125,7 +138,9 @@ def _series(
     audited = tuple(_audited(place, one, volume) for place, one in enumerate(sourced, start=1))
     sets = tuple(one.annotation_set for one in sourced)
     pictures, more = lesion_pictures(sets=sets, volume=volume)
-    flags, outcomes, why_not = _analysed(number, sourced, rejections, volume, request, progress)
+    flags, outcomes, why_not = _analysed(
+        number, sourced, rejections, volume, _Asking(bundle, request.threads), progress
+    )
     return SeriesAudit(
         number=number,
         found=found,
@@ -185,7 +200,7 @@ def _analysed(
     sourced: Sequence[SourcedSet],
     rejections: tuple[Rejection, ...],
     volume: Volume,
-    request: AuditRequest,
+    asking: _Asking,
     progress: Progress,
 ) -> tuple[tuple[Flag, ...], tuple[OpinionOutcome, ...], str]:
     sets = tuple(one.annotation_set for one in sourced)
@@ -196,8 +211,11 @@ def _analysed(
     findings = {(one.set_id, finding.finding_id): finding for one in sets for finding in one.findings}
     flags: list[Flag] = []
     outcomes: list[OpinionOutcome] = []
-    for opinion in _opinions(number, sourced, audited, volume, request, progress):
+    for opinion in _opinions(number, sourced, audited, volume, asking, progress):
         heard = tuple(one for one in audited if one.set_id not in opinion.without)
+        if not heard:
+            outcomes.append(_outcome(replace(opinion, refusal="there are no other labels to hear it about"), ()))
+            continue
         case = Case(volume, heard, opinion.prediction, rejections if not opinion.without else ())
         checks = REGISTRY if not opinion.without else _BY_REPORTS
         progress(f"series {number}: checking {len(heard)} label set{'' if len(heard) == 1 else 's'} ({opinion.title})")
@@ -215,10 +233,10 @@ def _opinions(
     sourced: Sequence[SourcedSet],
     audited: Sequence[AnnotationSet],
     volume: Volume,
-    request: AuditRequest,
+    asking: _Asking,
     progress: Progress,
 ) -> list[_Opinion]:
-    opinions = [_own_opinion(number, audited, volume, request, progress)]
+    opinions = [_own_opinion(number, audited, volume, asking, progress)]
     for one in sourced:
         if not _is_prediction(one.annotation_set):
             continue
@@ -237,16 +255,12 @@ def _opinions(
 
 
 def _own_opinion(
-    number: int, audited: Sequence[AnnotationSet], volume: Volume, request: AuditRequest, progress: Progress
+    number: int, audited: Sequence[AnnotationSet], volume: Volume, asking: _Asking, progress: Progress
 ) -> _Opinion:
     nobody = frozenset[str]()
-    if request.bundle is None:
+    bundle = asking.bundle
+    if bundle is None:
         return _Opinion("without a model", None, "left out on request (--no-model)", nobody)
-    # Imported late: torch takes seconds and a gigabyte, which an audit without a model need not pay.
-    from imaging.inference.bundle import load_bundle
-    from imaging.inference.predict import predict
-
-    bundle = load_bundle(request.bundle, expected_sha256=None)
     title = f"QA model {bundle.identity.name} {bundle.identity.version}"
     places = sorted({_place(finding) for one in audited for finding in one.findings if finding.mask is not None})
     inside = [place for place in places if all(math.isfinite(value) for value in place)]
@@ -257,7 +271,7 @@ def _own_opinion(
             places=inside,
             progress=_tiles(number, progress),
             checkpoint_dir=None,
-            threads=request.threads,
+            threads=asking.threads,
         )
     except NotApplicable as refusal:
         return _Opinion(title, None, refusal.message, nobody)

@@ -61,7 +61,7 @@ class Scan:
     left_out: tuple[LeftOut, ...]
 
     def image_names(self) -> dict[str, str]:
-        """Return what label files may call these images (paths, file names, stems), with their SOP Instance UIDs.
+        """Return what label files may call these images (UIDs, paths, file names, stems), with their SOP Instance UIDs.
 
         A name that two images share says nothing and is left out. The name of a folder that holds one series alone
         stands for that series' first image, as formats that name whole scans ask for it.
@@ -72,9 +72,9 @@ class Scan:
             first = one.verdict.sop_instance_uids[0] if one.verdict.sop_instance_uids else ""
             for uid, name in one.names.items():
                 parts = name.split("/")
-                for form in (name, *(form for form in forms_of(parts[-1]))):
+                for form in (uid, name, *forms_of(parts[-1])):
                     images.setdefault(form, set()).add(uid)
-                for folder in {self.path.name, *parts[:-1]} if first else ():
+                for folder in {one.series_instance_uid, self.path.name, *parts[:-1]} if first else ():
                     folders.setdefault(folder, set()).add(first)
         named = {name: uids for name, uids in folders.items() if name not in images} | images
         return {name: next(iter(uids)) for name, uids in named.items() if len(uids) == 1}
