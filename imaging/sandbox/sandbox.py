@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -106,7 +106,7 @@ class Sandbox:
         answer: Answer[T] = _settled(child, _packages(function))
         return answer.result()
 
-    def map(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[Answer[T]]:
+    def map(self, function: Callable[[S], T], items: Iterable[S]) -> Generator[Answer[T], None, None]:
         """Give the answer for each item, in the items' order, worked on by all children at once.
 
         Items are taken from the iterable as children become free, and a few ahead of the oldest that is not answered.

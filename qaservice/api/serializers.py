@@ -112,6 +112,24 @@ class IngestSerializer(serializers.ModelSerializer[Ingest]):
         fields = ["id", "project", "source_name", "state", "summary", "failure", "retry_of"]
 
 
+class OpenDeliverySerializer(ReasonSerializer):
+    name = serializers.CharField(max_length=200, help_text="what the delivery is called in lists")
+
+
+class PushedInstanceSerializer(serializers.Serializer[object]):
+    outcome = serializers.ChoiceField(choices=["received", "already-received", "refused"])
+    sha256 = serializers.CharField(help_text="digest of the bytes as they came")
+    kind = serializers.CharField(help_text="what the instance turned out to be")
+    sop_instance_uid = serializers.CharField()
+    code = serializers.CharField(help_text="why it was refused; empty where it was received")
+    message = serializers.CharField()
+
+
+class PushAnswerSerializer(serializers.Serializer[object]):
+    delivery = serializers.UUIDField(help_text="the delivery that the instances belong to")
+    instances = PushedInstanceSerializer(many=True, help_text="in the order of the request")
+
+
 class IngestItemSerializer(serializers.ModelSerializer[IngestItem]):
     class Meta:
         model = IngestItem

@@ -7,6 +7,7 @@ from qaservice.api import (
     analysis_views,
     export_views,
     project_views,
+    push_views,
     quarantine_views,
     record_views,
     review_views,
@@ -23,6 +24,9 @@ urlpatterns = [
     path("projects/<slug:key>/progress/", project_views.ProgressView.as_view(), name="progress"),
     path("projects/<slug:key>/ingests/", study_views.IngestsView.as_view(), name="ingests"),
     path("ingests/<uuid:ingest_id>/", study_views.IngestView.as_view(), name="ingest"),
+    path("projects/<slug:key>/deliveries/", push_views.DeliveriesView.as_view(), name="deliveries"),
+    path("projects/<slug:key>/instances/", push_views.InstancesView.as_view(), name="instances"),
+    path("ingests/<uuid:ingest_id>/close/", push_views.CloseDeliveryView.as_view(), name="ingest-close"),
     path("ingests/<uuid:ingest_id>/items/", study_views.IngestItemsView.as_view(), name="ingest-items"),
     path("projects/<slug:key>/quarantine/", quarantine_views.QuarantineView.as_view(), name="quarantine"),
     path(

@@ -35,8 +35,12 @@ class TickOutcome:
 
 
 def tick() -> TickOutcome:
-    """Do the housekeeping once: reap, wake up, seal. Safe to run in several processes at the same time."""
+    """Do the housekeeping once: reap, look after what apps registered, wake up, seal.
+
+    Safe to run in several processes at the same time.
+    """
     requeued, failed = reap()
+    look_after()
     return TickOutcome(
         requeued=requeued, failed=failed, woken=wake_forgotten(), sealed=seal(limit=EVENTS_SEALED_A_TICK)
     )
@@ -60,6 +64,15 @@ def reap() -> tuple[int, int]:
             end_without_result(lease, kind=job.kind, cancelled=False, code="lease-expired", message=message)
             failed += 1
     return requeued, failed
+
+
+def look_after() -> None:
+    """Run every app's housekeeping; one that fails keeps nothing else from being done."""
+    for function in registry.all_housekeeping():
+        try:
+            function()
+        except Exception as error:
+            logger.error("housekeeping %s: %s", function.__qualname__, type(error).__name__)
 
 
 def wake_forgotten() -> int:

@@ -129,14 +129,39 @@ def executor(kind: str, *, on_stopped: OnStopped | None = None) -> Callable[[Run
     return register
 
 
+Housekeeping = Callable[[], object]
+
+_housekeeping: dict[str, Housekeeping] = {}
+
+
+def housekeeping(function: Housekeeping) -> Housekeeping:
+    """Register what an app looks after at every tick; it lives in the app's ``execution.py``.
+
+    It must be quick, and safe to run in several processes at the same time.
+    """
+    _housekeeping[f"{function.__module__}.{function.__qualname__}"] = function
+    return function
+
+
+def all_housekeeping() -> tuple[Housekeeping, ...]:
+    """Return everything that is looked after at a tick."""
+    _discover()
+    return tuple(_housekeeping.values())
+
+
 def executor_for(kind: str) -> Executor:
     """Return the executor of ``kind``. Raises LookupError if no installed app has one."""
-    global _discovered
-    if kind not in _executors and not _discovered:
-        # Late, and only where work is done: executors may import heavy libraries.
-        autodiscover_modules("execution")
-        _discovered = True
+    if kind not in _executors:
+        _discover()
     try:
         return _executors[kind]
     except KeyError as error:
         raise LookupError(f"no executor does jobs of kind {kind!r}") from error
+
+
+def _discover() -> None:
+    global _discovered
+    if not _discovered:
+        # Late, and only where work is done: executors may import heavy libraries.
+        autodiscover_modules("execution")
+        _discovered = True

@@ -3,6 +3,8 @@
 from compliance.recording import register_event
 
 register_event("ingest.received", "A delivery was announced", "REQ-17")
+register_event("ingest.opened", "A delivery was opened, into which instances are pushed", "REQ-17")
+register_event("ingest.closed", "Nothing more is pushed into a delivery; it is read now", "REQ-17")
 register_event("ingest.retried", "Kept files of a delivery are tried again", "REQ-17")
 register_event("ingest.started", "A worker began to read a delivery")
 register_event("ingest.files-judged", "Files of a delivery that belong to no series were judged", "REQ-17")

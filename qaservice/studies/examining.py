@@ -45,6 +45,7 @@ class Terms:
 
     ``file_bytes`` bounds one file; ``keep_refused`` tells whether the bytes of a DICOM file that cannot be read are
     kept as they are. ``identity`` is the project's policy, applied before anything else looks at a file or keeps it.
+    ``own``: the files are the service's own and never change, so that a second name keeps their bytes without a copy.
     """
 
     limits: ReadLimits
@@ -52,6 +53,7 @@ class Terms:
     folder: str | None
     keep_refused: bool
     identity: IdentityTerms = KEEP_IDENTITIES
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,8 @@ def _examined(file: Submitted, terms: Terms) -> Examined:
     except ImagingError as error:
         # Without the UID that a reader may have found: nobody knows whether it is a pseudonym.
         return Examined(kind, original_sha256=hashlib.sha256(data).hexdigest(), code=error.code, message=error.message)
-    examined = _as_received(kind, received.data, terms)
+    unchanged = received.data is data or received.data == data
+    examined = _as_received(kind, received.data, terms, file.path if terms.own and unchanged else "")
     return replace(
         examined,
         original_sha256=received.original_sha256,
@@ -173,15 +176,15 @@ def _examined(file: Submitted, terms: Terms) -> Examined:
     )
 
 
-def _as_received(kind: str, data: bytes, terms: Terms) -> Examined:
-    """Look at the bytes that may be kept under the project's identity policy."""
+def _as_received(kind: str, data: bytes, terms: Terms, source: str) -> Examined:
+    """Look at the bytes that may be kept under the project's identity policy; ``source`` has them already, if any."""
     digest = hashlib.sha256(data).hexdigest()
     if not kind.startswith("dicom-"):
-        return Examined(kind, digest, len(data), incoming=_put(data, terms))
+        return Examined(kind, digest, len(data), incoming=_put(data, terms, source))
     try:
         found = inspect_instance(data, terms.limits)
     except UnreadableFile as error:
-        incoming = _put(data, terms) if terms.keep_refused else ""
+        incoming = _put(data, terms, source) if terms.keep_refused else ""
         uid = error.subjects[0] if error.subjects else ""
         return Examined(kind, digest, len(data), "", incoming, error.code, error.message, uid)
     fault = found.pixel_fault
@@ -189,7 +192,7 @@ def _as_received(kind: str, data: bytes, terms: Terms) -> Examined:
         kind,
         digest,
         len(data),
-        incoming=_put(data, terms),
+        incoming=_put(data, terms, source),
         uid=found.header.sop_instance_uid,
         header=found.header,
         pixel_fault=None if fault is None else (fault.code, fault.message),
@@ -233,11 +236,14 @@ def _checked_bytes(path: str, sha256: str) -> bytes:
     return data
 
 
-def _put(data: bytes, terms: Terms) -> str:
+def _put(data: bytes, terms: Terms, source: str = "") -> str:
     if terms.folder is None:
         return ""
     place = Path(terms.folder) / uuid.uuid4().hex
     try:
+        if source:
+            place.hardlink_to(source)
+            return str(place)
         with place.open("xb") as stream:
             stream.write(data)
     except OSError as error:

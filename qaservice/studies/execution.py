@@ -5,10 +5,13 @@ from __future__ import annotations
 from django.db import transaction
 
 from qaservice.jobs.models import Job
-from qaservice.jobs.registry import JobContext, executor
+from qaservice.jobs.registry import JobContext, executor, housekeeping
 from qaservice.studies import services
 from qaservice.studies.ingest import take_delivery
 from qaservice.studies.models import Ingest, IngestState
+from qaservice.studies.pushing import close_quiet
+
+housekeeping(close_quiet)
 
 
 def note_failure(job: Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from imaging.geometry.header import SliceHeader
 from imaging.readers.limits import CT_READ_LIMITS
 from qaservice.projects.models import Project
 from qaservice.storage.services import BlobWriter
-from qaservice.studies import identity, services
+from qaservice.studies import identity, services, uploads
 from qaservice.studies.arrivals import Arrival, Held, sort_out
 from qaservice.studies.assessment import SeriesAssessment, assess_series, gate_policy_of
 from qaservice.studies.examining import Terms
@@ -50,7 +51,7 @@ def _judge_all(ingest: Ingest, report: Report) -> tuple[list[Judged], int]:
     judged: list[Judged] = []
     with open_delivery(ingest) as entries, BlobWriter() as writer:
         unknown = [entry for entry in entries if entry.name not in known]
-        terms = terms_of(ingest.project, folder=writer.folder)
+        terms = replace(terms_of(ingest.project, folder=writer.folder), own=uploads.is_pushed(ingest.source_path))
         report(0, len(entries), "reading files")
         with closing(judge_files(entries=unknown, terms=terms, writer=writer)) as files:
             for file in files:

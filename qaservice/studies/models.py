@@ -10,6 +10,7 @@ from qaservice.storage.models import Blob
 
 
 class IngestState(models.TextChoices):
+    OPEN = "open", "open for instances"
     RECEIVED = "received", "received"
     RUNNING = "running", "running"
     COMPLETED = "completed", "completed"

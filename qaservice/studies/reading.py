@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -122,6 +122,33 @@ def judge_files(*, entries: Iterable[Entry], terms: Terms, writer: BlobWriter | 
             yield _judged(entry, replace(bytes_of, code=error.code, message=error.message), writer)
 
 
+def examined_files(places: Sequence[Path], terms: Terms) -> list[Examined]:
+    """Return what each file is, in order, without judging or keeping any; one that ends its parser is refused."""
+    found: list[Examined] = []
+    with parsers(PARSER_LIMITS, children=1) as sandbox:
+        for start in range(0, len(places), BATCH_FILES):
+            together = [Submitted(str(place), None) for place in places[start : start + BATCH_FILES]]
+            try:
+                found.extend(sandbox.call(examine, Batch(tuple(together), terms)))
+            except ImagingError as error:
+                _stop_if_ours(error)
+                found.extend(_examined_alone(sandbox, one, terms) for one in together)
+    return found
+
+
+def _examined_alone(sandbox: Sandbox, file: Submitted, terms: Terms) -> Examined:
+    try:
+        return sandbox.call(examine, Batch((file,), terms))[0]
+    except ImagingError as error:
+        _stop_if_ours(error)
+        return Examined("unknown", code=error.code, message=error.message)
+
+
+def _stop_if_ours(error: ImagingError) -> None:
+    if error.code == CANNOT_STORE:
+        raise Unavailable(error.message, code=CANNOT_STORE)
+
+
 def _looked_at(
     sandbox: Sandbox,
     function: Callable[[Batch], list[Examined]],
@@ -141,8 +168,8 @@ def _looked_at(
 
     with closing(sandbox.map(function, items())) as answers:
         for answer in answers:
-            if answer.error is not None and answer.error.code == CANNOT_STORE:
-                raise Unavailable(answer.error.message, code=CANNOT_STORE)
+            if answer.error is not None:
+                _stop_if_ours(answer.error)
             yield sent.popleft(), answer.error if answer.error is not None else answer.result()
     yield from unreadable
 

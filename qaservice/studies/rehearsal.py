@@ -13,6 +13,7 @@ from imaging.audit.scan import FoundSeries, Scan
 from imaging.geometry.gate import GateStatus
 from imaging.geometry.header import SliceHeader
 from imaging.geometry.verdict import GeometryVerdict
+from imaging.types import Category
 from qaservice.projects.models import Project
 from qaservice.studies.assessment import SeriesAssessment, grid_from_json
 from qaservice.studies.examining import Batch, Submitted, Terms, examine
@@ -79,7 +80,7 @@ def rehearse(*, project: Project, path: Path, report: Report) -> Rehearsal:
         found.extend(_held(project, {one.series_instance_uid for one in found}))
         annotations = [file for file in judged if file.is_annotation]
         scan = Scan(path=path, series=tuple(found), left_out=())
-        labels = _labels(entries, annotations, terms, scan, report)
+        labels = _labels(entries, annotations, terms, scan, _nodule_names(project), report)
     outcomes.extend(_with_outcome(file, labels, project) for file in annotations)
     return Rehearsal(tuple(sorted(outcomes, key=lambda file: file.name)), tuple(series), tuple(labels.values()))
 
@@ -118,7 +119,12 @@ def _held_series(row: Series) -> FoundSeries:
 
 
 def _labels(
-    entries: Sequence[Entry], annotations: Sequence[Judged], terms: Terms, scan: Scan, report: Report
+    entries: Sequence[Entry],
+    annotations: Sequence[Judged],
+    terms: Terms,
+    scan: Scan,
+    nodule_names: Sequence[str],
+    report: Report,
 ) -> dict[str, LabelFile]:
     if not annotations:
         return {}
@@ -138,9 +144,18 @@ def _labels(
                     Path(found.incoming).rename(target)
         with parsers(LABEL_LIMITS, children=1) as sandbox:
             read = read_label_files(
-                paths=[folder], scan=scan, sandbox=sandbox, progress=lambda note: report(0, len(wanted), note)
+                paths=[folder],
+                scan=scan,
+                nodule_names=nodule_names,
+                sandbox=sandbox,
+                progress=lambda note: report(0, len(wanted), note),
             )
     return {file.name: file for file in read.files}
+
+
+def _nodule_names(project: Project) -> list[str]:
+    """Return what the project says that sources call a nodule."""
+    return [str(name) for name, word in project.label_terms.items() if word == Category.NODULE_GE_3MM]
 
 
 def _submitted(entry: Entry) -> Submitted:

@@ -5,9 +5,10 @@ from qaservice.common.transitions import StateMachine, Transition
 INGEST = StateMachine(
     field="state",
     transitions=(
+        Transition("close", frozenset({"open"}), "received", "REQ-17"),
         Transition("start", frozenset({"received", "running"}), "running"),
         Transition("complete", frozenset({"running"}), "completed", "REQ-17"),
-        Transition("fail", frozenset({"received", "running"}), "failed"),
+        Transition("fail", frozenset({"open", "received", "running"}), "failed"),
     ),
 )
 

@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from pathlib import Path
+from shutil import rmtree
 from typing import Protocol
 
 from django.conf import settings
@@ -61,9 +62,24 @@ def is_upload(place: Path) -> bool:
     return place.parent == folder().resolve() and place.name.startswith(_PREFIX)
 
 
+def pushed_folder() -> Path:
+    """Return where deliveries lie into which instances are pushed, a folder each."""
+    return Path(settings.DATA_DIR) / "pushed"
+
+
+def is_pushed(source_path: str) -> bool:
+    """Tell whether a delivery lies in a folder of our own, into which instances were pushed."""
+    return bool(source_path) and Path(source_path).parent == pushed_folder()
+
+
 def drop_on_commit(source_path: str) -> None:
-    """Remove an upload's file once the running transaction has committed; a user's own file is left alone."""
+    """Remove an upload's file, or a folder of pushed instances, once the running transaction has committed.
+
+    A user's own file is left alone.
+    """
     place = Path(source_path)
+    if is_pushed(source_path):
+        transaction.on_commit(lambda: rmtree(place, ignore_errors=True))
     if source_path and place.parent == folder() and place.name.startswith(_PREFIX):
         transaction.on_commit(lambda: place.unlink(missing_ok=True))
 
