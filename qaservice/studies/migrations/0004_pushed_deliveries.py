@@ -1,5 +1,13 @@
 from django.db import migrations, models
 
+STATES = [
+    ("open", "open for instances"),
+    ("received", "received"),
+    ("running", "running"),
+    ("completed", "completed"),
+    ("failed", "failed"),
+]
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -8,18 +16,9 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AlterField(
-            model_name="ingest",
+            model_name=model,
             name="state",
-            field=models.CharField(
-                choices=[
-                    ("open", "open for instances"),
-                    ("received", "received"),
-                    ("running", "running"),
-                    ("completed", "completed"),
-                    ("failed", "failed"),
-                ],
-                default="received",
-                max_length=16,
-            ),
-        ),
+            field=models.CharField(choices=STATES, default="received", max_length=16),
+        )
+        for model in ("ingest", "historicalingest")
     ]
