@@ -38,15 +38,14 @@ def quarantined(*, project: Project, state: QuarantineState, code: str = "") -> 
     """Return a project's files that were refused or kept apart, by reason and name; only ``code`` where it is given.
 
     ``resolved``: the same bytes were stored since, or are held as an instance of a series that the geometry gate now
-    accepts, or a later try ended well. ``open``: the others, each by its latest try.
+    accepts, or a later try ended well. ``open``: the others. Each file stands there once, by its latest failed try.
     """
     items = IngestItem.objects.filter(ingest__project=project, outcome__in=TROUBLE).select_related("ingest", "kept")
     if code:
         items = items.filter(code=code)
+    items = items.filter(~Exists(IngestItem.objects.filter(retry_of=OuterRef("pk"), outcome__in=TROUBLE)))
     resolved = _taken_since() | _held_well() | _tried_well()
-    if state == "resolved":
-        return items.filter(resolved).order_by("code", "name", "pk")
-    return items.filter(~resolved, retries__isnull=True).order_by("code", "name", "pk")
+    return items.filter(resolved if state == "resolved" else ~resolved).order_by("code", "name", "pk")
 
 
 def reason_groups(*, project: Project, state: QuarantineState) -> list[ReasonGroup]:
