@@ -117,7 +117,7 @@ class OpenDeliverySerializer(ReasonSerializer):
 
 
 class PushedInstanceSerializer(serializers.Serializer[object]):
-    outcome = serializers.ChoiceField(choices=["received", "already-received", "refused"])
+    outcome = serializers.CharField(help_text="received, already-received or refused")
     sha256 = serializers.CharField(help_text="digest of the bytes as they came")
     kind = serializers.CharField(help_text="what the instance turned out to be")
     sop_instance_uid = serializers.CharField()
