@@ -42,11 +42,11 @@ visipaque volume wall watershed well whole with within without xenetix yellow ye
 _WORDS = frozenset(_TISSUE_SHAPE_PLACE.split())
 
 _FILES_AND_FOLDERS = """
-annotations anon anonymised anonymized archive bin boxes case cases coco csv dat datalist dataset dcm dicom dir
-export file files folder ground groundtruth gt gz hdr identified img import in info json labelmap lidc list
-localiser localizer main nifti nii nrrd out output pat patient patients pixel pred predictions proj project raw
-rt rtss rtstruct scans scout se secondary sr st subject subjects subset tar tcia test testing topogram train
-training txt val validation version voc vol xml zip
+annotations anon anonymised anonymized archive bin boxes case cases coco csv dat datalist dataset dcm deliveries
+delivery dicom dir export file files folder ground groundtruth gt gz hdr identified img import in info instance
+instances json labelmap lidc list localiser localizer main nifti nii nrrd out output pat patient patients pixel
+pred predictions proj project pushed raw rt rtss rtstruct scans scout se secondary sr st subject subjects subset
+tar tcia test testing topogram train training txt upload uploads val validation version voc vol xml zip
 """
 _FILE_WORDS = frozenset(_FILES_AND_FOLDERS.split())
 

@@ -127,6 +127,7 @@ def test_a_datalist_calls_its_files_as_they_are_called_now() -> None:
         ("ct/slice-0012.dcm", "ct/slice-0012.dcm"),
         ("images/000012.dcm", "images/000012.dcm"),
         ("annotations-lidc.xml", "annotations-lidc.xml"),
+        ("pushed instances", "pushed instances"),
         (f"ct/{UID}.dcm", f"ct/{KEYS.uid(UID)}.dcm"),
         (f"voc/{UID}.xml", f"voc/{KEYS.uid(UID)}.xml"),
     ],
