@@ -20,6 +20,14 @@ from imaging.masks.measure import measure
 from imaging.readers.formats import ImageReferences, ReadContext
 from imaging.readers.label_array import LabelArray, LabelHeader, NamedSegment
 from imaging.readers.label_grid import Fit, GridFit, fit_of
+from imaging.readers.label_values import (
+    FilledBox,
+    LabelValues,
+    label_values,
+    regions_by_label,
+    touching_regions,
+    whole_region,
+)
 from imaging.readers.naming import references_of, set_id_of, telling_form, without_ending
 from imaging.readers.redrawn import wider, worst_gap
 from imaging.types import (
@@ -33,12 +41,6 @@ from imaging.types import (
     RoundTrip,
     SetKind,
 )
-
-LABELS_AT_MOST = 1024
-"""More distinct values than this are an image's, not labels: atlases have some hundred."""
-
-COMPONENTS_AT_MOST = 512
-"""A binary mask in more parts than this is noise or vessels; it stays one finding."""
 
 _TOUCHING = np.ones((3, 3, 3), dtype=np.bool_)
 
@@ -66,9 +68,9 @@ def read_label_volume(
     """Return the findings of a label volume on a CT series.
 
     Refused as a whole, with the codes of ``label_grid.fit_of``; ``no-label-position`` (the file does not say where it
-    lies), ``not-three-dimensional``, ``not-a-label-map`` (negative or fractional values beyond [0, 1], or more than
-    ``LABELS_AT_MOST`` of them), and what the file's own reader found. A finding that reaches outside the image is left
-    out (``label-outside-image``), as is one with no voxel (``empty-segment``, ``lost-in-resampling``). Remarks:
+    lies), ``not-three-dimensional``, ``not-a-label-map`` (negative or fractional values beyond [0, 1], or too many of
+    them), and what the file's own reader found. A finding that reaches outside the image is left out
+    (``label-outside-image``), as is one with no voxel (``empty-segment``, ``lost-in-resampling``). Remarks:
     ``resampled`` (the label's sampling is another; nearest neighbour, its cost in each finding's round trip),
     ``many-components``, ``empty-label``.
     """
@@ -85,63 +87,25 @@ def read_label_volume(
     fit = fit_of(shape=header.shape, affine=header.affine, image=image.grid)
     if fit.fit is Fit.REFUSED:
         return refused(*fit.refusals)
-    fractional, wrong = _kind_of_values(label.values)
-    if wrong is not None:
-        return refused(wrong)
-    turned = [_turned(layer, fit) for layer in label.values]
+    values = label_values([_turned(layer, fit) for layer in label.values])
+    if isinstance(values, Rejection):
+        return refused(values)
     placer = _Placer(fit, image, context, set_id_of(source_format, data))
     if fit.fit is Fit.RESAMPLED:
         placer.remark_resampling()
-    if fractional:
-        findings = placer.findings(_probable(turned[0], context.fraction_threshold))
-        algorithm: Algorithm | None = Algorithm("", "")
-    else:
-        findings = placer.findings(_labelled(turned, header.segments, placer.rejections))
-        algorithm = None
+    threshold = context.fraction_threshold if values.fractional else None
+    findings = placer.findings(_parts(values, header.segments, threshold, placer.rejections))
     if not findings and not placer.rejections:
         placer.rejections.append(Rejection("empty-label", "The label volume marks no voxel.", ()))
     one = AnnotationSet(
         set_id=placer.set_id,
-        reader_label="probability map" if fractional else "label map",
-        kind=SetKind.ALGORITHM if fractional else SetKind.READER,
+        reader_label="probability map" if values.fractional else "label map",
+        kind=SetKind.ALGORITHM if values.fractional else SetKind.READER,
         read=True,
         findings=tuple(findings),
-        algorithm=algorithm,
+        algorithm=Algorithm("", "") if values.fractional else None,
     )
     return AnnotationImport(source_format, image.series_instance_uid, (one,), tuple(placer.rejections))
-
-
-def _kind_of_values(values: NDArray[np.generic]) -> tuple[bool, Rejection | None]:
-    """Whether the values are probabilities, and why they are not labels at all."""
-
-    def wrong(what: str) -> tuple[bool, Rejection]:
-        return False, Rejection("not-a-label-map", f"The volume is not a label map: {what}.")
-
-    if not values.size:
-        return wrong("it has no voxels")
-    low, high = float(values.min()), float(values.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return wrong("some values are not finite numbers")
-    if low < 0:
-        return wrong(f"its least value is {low:g}, which no label has")
-    if values.dtype.kind == "f" and not all(bool(np.all(layer == np.rint(layer))) for layer in values):
-        if high > 1.0 or len(values) > 1:
-            return wrong(f"its values are fractions up to {high:g}; probabilities reach 1")
-        return True, None
-    if high > 2**31:
-        return wrong(f"its greatest value is {high:g}")
-    distinct = _distinct(values)
-    if len(distinct) > LABELS_AT_MOST:
-        return wrong(f"it has {len(distinct)} different values")
-    return False, None
-
-
-def _distinct(values: NDArray[np.generic]) -> NDArray[np.generic]:
-    filled = values[values != 0]
-    if values.dtype.kind in "ub" and values.dtype.itemsize <= 2:
-        counts = np.bincount(filled.astype(np.int64))
-        return np.flatnonzero(counts).astype(values.dtype)
-    return np.unique(filled)
 
 
 def _turned(layer: NDArray[np.generic], fit: GridFit) -> NDArray[np.generic]:
@@ -150,58 +114,36 @@ def _turned(layer: NDArray[np.generic], fit: GridFit) -> NDArray[np.generic]:
     return turned[tuple(slice(None, None, -1 if back else 1) for back in fit.reversed_axes)]
 
 
-def _labelled(
-    layers: Sequence[NDArray[np.generic]], segments: Sequence[NamedSegment], rejections: list[Rejection]
+def _parts(
+    values: LabelValues, segments: Sequence[NamedSegment], threshold: float | None, rejections: list[Rejection]
 ) -> Iterator[_Part]:
+    first = values.layers[0]
+    if values.fractional:
+        yield from _touching(first, "probability map", threshold, rejections)
+        return
+    if not segments and len(values.layers) == 1 and len(first.labels) == 1:
+        yield from _touching(first, f"label {first.labels[0]}", None, rejections)
+        return
     described = {(one.layer, one.value): one.name for one in segments}
-    found: set[tuple[int, int]] = set()
-    for number, layer in enumerate(layers):
-        values = [int(value) for value in _distinct(layer)]
-        found.update((number, value) for value in values)
-        if not segments and len(layers) == 1 and len(values) == 1:
-            yield from _components(np.isin(layer, values), f"label {values[0]}", None, rejections)
-            return
-        for value, box in _boxes(layer, values):
-            name = described.get((number, value), f"label {value}")
-            suffix = f"label-{value:03d}" if len(layers) == 1 else f"layer-{number}-label-{value:03d}"
-            yield _Part(name, suffix, layer[box] == value, (box[0].start, box[1].start, box[2].start), None)
-    for one in segments:
-        if (one.layer, one.value) not in found:
-            message = f"The file describes label {one.value}, but no voxel has it."
-            rejections.append(Rejection("empty-segment", message, (f"label {one.value}",)))
+    for number, layer in enumerate(values.layers):
+        for region in regions_by_label(layer):
+            name = described.pop((number, region.value), f"label {region.value}")
+            suffix = f"label-{region.value:03d}"
+            if len(values.layers) > 1:
+                suffix = f"layer-{number}-{suffix}"
+            yield _Part(name, suffix, region.voxels, region.start, None)
+    for _, value in described:
+        message = f"The file describes label {value}, but no voxel has it."
+        rejections.append(Rejection("empty-segment", message, (f"label {value}",)))
 
 
-def _boxes(layer: NDArray[np.generic], values: Sequence[int]) -> Iterator[tuple[int, tuple[slice, slice, slice]]]:
-    """Each value with the smallest box that holds it; found in one pass over the volume."""
-    order = np.array(values, dtype=np.int64)
-    contiguous = np.searchsorted(order, layer.astype(np.int64)).astype(np.int32) + 1
-    contiguous[layer == 0] = 0
-    for value, box in zip(values, ndimage.find_objects(contiguous, max_label=len(values)), strict=True):
-        if box is not None:
-            yield value, box
-
-
-def _probable(layer: NDArray[np.generic], threshold: float) -> Iterator[_Part]:
-    yield from _components(layer.astype(np.float32, copy=False) >= threshold, "probability map", layer, [])
-
-
-def _components(
-    filled: NDArray[np.bool_], name: str, probabilities: NDArray[np.generic] | None, rejections: list[Rejection]
-) -> Iterator[_Part]:
-    labels, count = ndimage.label(filled, structure=_TOUCHING)
-    if count > COMPONENTS_AT_MOST:
-        message = f"The mask is in {count} parts; it is kept as one finding, not as a finding a part."
-        rejections.append(Rejection("many-components", message))
-        labels, count = filled.astype(np.int32), 1
-    for number, box in enumerate(ndimage.find_objects(labels, max_label=count), start=1):
-        if box is None:
-            continue
-        voxels = labels[box] == number
-        confidence = None
-        if probabilities is not None:
-            confidence = float(np.clip(np.mean(probabilities[box][voxels], dtype=np.float64), 0.0, 1.0))
-        start = (int(box[0].start), int(box[1].start), int(box[2].start))
-        yield _Part(name, f"component-{number:03d}", voxels, start, confidence)
+def _touching(layer: FilledBox, name: str, threshold: float | None, rejections: list[Rejection]) -> Iterator[_Part]:
+    regions = touching_regions(layer, least=threshold)
+    if isinstance(regions, Rejection):
+        rejections.append(regions)
+        regions = iter((whole_region(layer, least=threshold),))
+    for region in regions:
+        yield _Part(name, f"component-{region.value:03d}", region.voxels, region.start, region.mean)
 
 
 class _Placer:
@@ -254,13 +196,14 @@ class _Placer:
         )
 
     def _category(self, part: _Part, mask: Mask) -> Category:
-        longest = measure(mask).long_axis_mm
-        category = self._context.vocabulary.category(part.name, longest_mm=longest)
-        if category is not Category.STRUCTURE or part.suffix.startswith(("label-", "layer-")):
-            return category
-        # A mask of one thing is often named by its file alone ("nodule_mask.nii.gz").
-        own_name = without_ending(telling_form(self._context.file_name)).replace("_", " ")
-        return self._context.vocabulary.category(own_name, longest_mm=longest)
+        vocabulary, name = self._context.vocabulary, part.name
+        category = vocabulary.category(name, longest_mm=None)
+        if category is Category.STRUCTURE and part.suffix.startswith("component-"):
+            # A mask of one thing is often named by its file alone ("nodule_mask.nii.gz").
+            name = without_ending(telling_form(self._context.file_name)).replace("_", " ")
+            category = vocabulary.category(name, longest_mm=None)
+        # Only a nodule's category depends on its size, and lungs and lobes are dear to measure.
+        return vocabulary.category(name, longest_mm=measure(mask).long_axis_mm) if category.is_nodule else category
 
     def _exact(self, part: _Part) -> tuple[Mask, RoundTrip] | None:
         if self._beyond(part) > 0:

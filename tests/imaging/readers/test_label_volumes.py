@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from imaging.errors import UnreadableFile
 from imaging.masks.build import full_voxels
-from imaging.readers import label_volumes, nifti, nrrd
+from imaging.readers import label_values, nifti, nrrd
 from imaging.readers.formats import LabelFormat, ReadContext
 from imaging.readers.limits import CT_READ_LIMITS
 from imaging.readers.vocabulary import LUNG_CT_VOCABULARY
@@ -224,7 +224,7 @@ def test_more_values_than_any_atlas_has_are_an_image_s(monkeypatch: pytest.Monke
     values = np.arange(12 * 8 * 6, dtype=np.int16).reshape(12, 8, 6)
     data = nifti_bytes(affine=lps_affine(), values=values)
     assert len(findings(read(data))) == 575
-    monkeypatch.setattr(label_volumes, "LABELS_AT_MOST", 574)
+    monkeypatch.setattr(label_values, "LABELS_AT_MOST", 574)
     assert code_of(read(data)) == "not-a-label-map"
 
 
@@ -232,6 +232,31 @@ def test_more_values_than_any_atlas_has_are_an_image_s(monkeypatch: pytest.Monke
 def test_a_volume_of_more_or_fewer_than_three_axes_is_refused_by_its_sizes(shape: tuple[int, ...]) -> None:
     found = read(nifti_bytes(affine=lps_affine(), values=np.ones(shape, dtype=np.uint8)))
     assert code_of(found) == "not-three-dimensional"
+
+
+def test_a_mask_in_more_parts_than_nodules_come_in_stays_one_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.zeros((12, 8, 6), dtype=np.uint8)
+    values[::2, ::2, ::2] = 1
+    monkeypatch.setattr(label_values, "COMPONENTS_AT_MOST", 71)
+    found = read(nifti_bytes(affine=lps_affine(), values=values))
+    (finding,) = findings(found)
+    assert finding.mask is not None
+    assert np.array_equal(full_voxels(finding.mask), expected(values))
+    assert [rejection.code for rejection in found.rejections] == ["many-components"]
+    monkeypatch.setattr(label_values, "COMPONENTS_AT_MOST", 72)
+    assert len(findings(read(nifti_bytes(affine=lps_affine(), values=values)))) == 72
+
+
+def test_label_numbers_may_be_large_or_written_as_fractions_that_are_whole() -> None:
+    values = label_array().astype(np.int32)
+    values[2:4] *= 1_000_000
+    for stored in (values, values.astype(np.float64), values.astype(np.uint32)):
+        one, other = findings(read(nifti_bytes(affine=lps_affine(), values=stored)))
+        assert [one.source_label, other.source_label] == ["label 1", "label 1000000"]
+        assert one.mask is not None
+        assert other.mask is not None
+        assert np.array_equal(full_voxels(one.mask), expected(values == 1))
+        assert np.array_equal(full_voxels(other.mask), expected(values == 1_000_000))
 
 
 def test_an_empty_label_volume_was_read_and_says_that_it_marks_nothing() -> None:
