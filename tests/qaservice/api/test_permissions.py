@@ -75,6 +75,7 @@ READS = {
     "project-series": {Role.READER, Role.ADJUDICATOR, Role.QA_LEAD, Role.INTEGRATOR, Role.AUDITOR},
     "progress": {Role.QA_LEAD, Role.INTEGRATOR},
     "ingests": {Role.QA_LEAD, Role.INTEGRATOR},
+    "quarantine": {Role.QA_LEAD, Role.INTEGRATOR},
     "worklist": {Role.READER, Role.ADJUDICATOR},
     "flags": {Role.QA_LEAD, Role.AUDITOR},
     "flag-counts": {Role.QA_LEAD, Role.AUDITOR},
@@ -96,6 +97,17 @@ def test_each_role_reads_what_the_table_says_and_nothing_else(site: Site, role: 
         assert code == (200 if role in roles else 403), f"{role} on {name}: {code}"
 
 
+@pytest.mark.requirement("REQ-15")
+@pytest.mark.parametrize("role", Role.values)
+def test_only_who_may_hand_files_in_may_have_them_tried_again(site: Site, role: str):
+    person = make_user("person")
+    grant(project=site.project, user=person, role=role, actor=SYSTEM, reason="for the matrix")
+    address = reverse("api:quarantine-retry", kwargs={"key": "lung"})
+    code = logged_in("person").post(address, {"reason": "again"}, content_type="application/json").status_code
+    # Nothing waits here: who may ask is told so.
+    assert code == (400 if role in {Role.QA_LEAD, Role.INTEGRATOR} else 403)
+
+
 @pytest.mark.requirement("REQ-33")
 def test_a_reader_reaches_no_flag_score_or_foreign_label_by_any_address(site: Site):
     assign_first_three(site, site.flags[0])
@@ -103,6 +115,8 @@ def test_a_reader_reaches_no_flag_score_or_foreign_label_by_any_address(site: Si
     flag, series, run = site.flags[0].pk, site.series.pk, site.run.pk
     assert client.get(reverse("api:flag", kwargs={"flag_id": flag})).status_code == 403
     assert client.get(reverse("api:series-overlays", kwargs={"series_id": series})).status_code == 403
+    assert client.get(reverse("api:series-annotation-sets", kwargs={"series_id": series})).status_code == 403
+    assert "annotation" not in client.get(reverse("portal:series", args=["lung", series])).content.decode().lower()
     assert client.get(reverse("api:run", kwargs={"run_id": run})).status_code == 403
     listed = client.get(reverse("api:worklist", kwargs={"key": "lung"})).content.decode()
     assert "missing_nodule" not in listed and "score" not in listed
