@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +16,7 @@ from imaging.audit.scan import FoundSeries, Progress, Scan, load, read_scan
 from imaging.checks.base import CHEST_CT_NODULES
 from imaging.checks.boundary import Boundary
 from imaging.checks.missing_nodule import MissingNodule
-from imaging.checks.places import mask_fits
+from imaging.checks.places import mask_fits, on_image
 from imaging.checks.registry import REGISTRY
 from imaging.errors import ImagingError, NotApplicable
 from imaging.geometry.label_fit import NODULE_FIT, LabelFit, label_fit
@@ -262,13 +261,19 @@ def _own_opinion(
     if bundle is None:
         return _Opinion("without a model", None, "left out on request (--no-model)", nobody)
     title = f"QA model {bundle.identity.name} {bundle.identity.version}"
-    places = sorted({_place(finding) for one in audited for finding in one.findings if finding.mask is not None})
-    inside = [place for place in places if all(math.isfinite(value) for value in place)]
+    places = sorted(
+        {
+            centre_of(finding)
+            for one in audited
+            for finding in one.findings
+            if finding.category.is_nodule and finding.mask is not None and on_image(finding=finding, volume=volume)
+        }
+    )
     try:
         prediction = predict(
             volume,
             bundle,
-            places=inside,
+            places=places,
             progress=_tiles(number, progress),
             checkpoint_dir=None,
             threads=asking.threads,
@@ -285,13 +290,6 @@ def _tiles(number: int, progress: Progress) -> Callable[[int, int], None]:
             progress(f"series {number}: QA model, {done} of {total} tiles")
 
     return told
-
-
-def _place(finding: Finding) -> tuple[float, float, float]:
-    try:
-        return centre_of(finding)
-    except NotApplicable:
-        return (math.nan, math.nan, math.nan)
 
 
 def _is_other(finding: Finding) -> bool:

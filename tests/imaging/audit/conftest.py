@@ -17,6 +17,7 @@ from imaging.phantom.chest import PhantomCase, chest_phantom
 from imaging.phantom.dicom import write_series
 from imaging.phantom.lidc_xml import write_lidc_xml
 from imaging.phantom.simulated_readers import simulated_readers
+from tests.imaging.inference.conftest import make_bundle
 
 
 @dataclass(frozen=True)
@@ -89,3 +90,9 @@ def audited(study: Study, *labels: Path, ct: Path | None = None, nodule_names: t
 def outcome(study: Study) -> Audit:
     """The audit of the readers' labels with the predictions."""
     return audited(study, study.labels, study.predictions)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model, enough to test that one is asked."""
+    return make_bundle(tmp_path_factory.mktemp("model"))

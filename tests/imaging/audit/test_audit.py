@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from imaging.__main__ import FAULT, NO_AUDIT, NOTHING_TO_LOOK_AT, SOMETHING_TO_LOOK_AT, main
 from imaging.audit.machine import as_json
 from imaging.audit.page import headline
 from imaging.audit.result import Audit
+from imaging.audit.run import AuditRequest, audit
 from imaging.geometry.label_fit import FitStatus
 from tests.imaging.audit.conftest import Study, audited
 from tests.imaging.readers.label_makers import voc
@@ -242,3 +244,44 @@ def test_an_audit_without_a_model_loads_no_torch_no_django_and_no_database(study
     command = [sys.executable, "-c", program, "audit", str(study.ct), str(study.labels), "--no-model", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_a_model_is_asked_where_the_labels_lie_and_named_with_its_digest(study: Study, tiny_bundle: Path) -> None:
+    told: list[str] = []
+    request = AuditRequest(
+        ct=study.ct,
+        labels=(study.labels,),
+        bundle=tiny_bundle,
+        nodule_names=(),
+        threads=1,
+        made_at="2026-01-01 00:00",
+    )
+    [series] = audit(request=request, progress=told.append).series
+    [opinion] = series.opinions
+    assert opinion.model is not None and opinion.model.name == "tiny"
+    assert len(opinion.model.bundle_sha256) == 64
+    assert opinion.validated_diameters_mm == (4.0, 30.0)
+    assert {check.check: check.status for check in opinion.checks}["missing_nodule"] == "ran"
+    assert any("QA model" in line and line.endswith("tiles") for line in told)
+
+
+def test_a_scan_without_lungs_is_audited_without_the_models_opinion(
+    study: Study, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    for path in sorted(study.ct.iterdir()):
+        instance = pydicom.dcmread(path)
+        instance.PixelData = np.full((160, 160), 1024, dtype="<u2").tobytes()
+        (tmp_path / "ct").mkdir(exist_ok=True)
+        instance.save_as(tmp_path / "ct" / path.name)
+    request = AuditRequest(
+        ct=tmp_path / "ct",
+        labels=(study.labels,),
+        bundle=tiny_bundle,
+        nodule_names=(),
+        threads=1,
+        made_at="2026-01-01 00:00",
+    )
+    [series] = audit(request=request, progress=lambda message: None).series
+    [opinion] = series.opinions
+    assert opinion.model is None and "No lungs were found" in opinion.refusal
+    assert {check.check: check.status for check in opinion.checks}["reader_disagreement"] == "ran"

@@ -17,14 +17,19 @@ def write_manifest(path: Path) -> str:
 
 @pytest.fixture
 def bundle_folder(tmp_path: Path) -> Path:
+    return make_bundle(tmp_path)
+
+
+def make_bundle(folder: Path) -> Path:
+    """An untrained network with all that a bundle holds, in a new folder of ``folder``."""
     import torch
 
     from imaging.inference.network import NetworkShape, build_network
 
     torch.manual_seed(0)
-    path = tmp_path / "bundle"
-    for folder in ("configs", "models"):
-        (path / folder).mkdir(parents=True)
+    path = folder / "bundle"
+    for part in ("configs", "models"):
+        (path / part).mkdir(parents=True)
     shape = NetworkShape(channels=(4, 8), strides=(2,), features=4)
     torch.save(build_network(shape).state_dict(), path / WEIGHTS)
     settings = {
