@@ -12,6 +12,10 @@ _NESTING = 64
 """Label files nest some six deep; the interpreter gives out near a thousand."""
 
 
+GREATEST = 1e9
+"""No millimetre, pixel, score or count of a label file is larger; the arithmetic of places would overflow far above."""
+
+
 def parse_json(data: bytes) -> object:
     """Return the document. Raises UnreadableFile ``not-json``: not JSON, cut short, nested too deep, or not finite."""
     try:
@@ -67,14 +71,14 @@ def text_in(holder: Mapping[str, object], key: str) -> str:
 
 
 def number_in(value: object) -> float | None:
-    """Return a finite number; None where the value is none (a truth value is none)."""
+    """Return a number of at most ``GREATEST``; None where the value is none (a truth value is none)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if math.isfinite(number) and abs(number) <= GREATEST else None
 
 
 def numbers_in(value: object, count: int) -> tuple[float, ...] | None:

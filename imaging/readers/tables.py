@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imaging.errors import UnreadableFile
+from imaging.readers.json_text import GREATEST
 
 ROWS_AT_MOST = 5_000_000
 """LUNA16's candidates are three quarters of a million rows."""
@@ -26,12 +27,12 @@ class TableRow:
         return self.cells.get(column, "")
 
     def number_in(self, column: str) -> float | None:
-        """Return a cell as a finite number; None where it is none."""
+        """Return a cell as a number of at most ``GREATEST``; None where it is none."""
         try:
             number = float(self.text(column))
         except ValueError:
             return None
-        return number if math.isfinite(number) and abs(number) < 1e9 else None
+        return number if math.isfinite(number) and abs(number) <= GREATEST else None
 
 
 @dataclass(frozen=True, slots=True)

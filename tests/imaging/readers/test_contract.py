@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -237,3 +239,60 @@ def test_noise_behind_a_sound_beginning_is_read_or_unreadable_and_nothing_else(k
             assert error.code
         else:
             assert found.series_instance_uid == IMAGE.series_instance_uid
+
+
+ODD: tuple[object, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    1e308,
+    -1e308,
+    10**30,
+    "",
+    "x",
+    [],
+    {},
+    [[None]],
+    [1, 2, 3],
+    {"size": [8, 12]},
+)
+
+
+def places_in(document: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    inner = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    return [path, *(place for key, value in inner for place in places_in(value, (*path, key)))]
+
+
+def replaced(document: object, path: tuple[object, ...], value: object) -> object:
+    if not path:
+        return value
+    if isinstance(document, dict):
+        return {key: replaced(one, path[1:], value) if key == path[0] else one for key, one in document.items()}
+    assert isinstance(document, list)
+    return [replaced(one, path[1:], value) if index == path[0] else one for index, one in enumerate(document)]
+
+
+@pytest.mark.parametrize("kind", ["coco-json", "monai-datalist", "predictions-json"])
+def test_a_wrong_value_anywhere_in_a_document_is_refused_or_named_and_nothing_else(kind: Kind) -> None:
+    document = json.loads(MAKERS[kind].valid())
+    for path in places_in(document):
+        for value in ODD:
+            data = json.dumps(replaced(document, path, value)).encode()
+            for take in (read, lambda kind, data: LABEL_FORMATS[kind].references(data, context(kind))):
+                with contextlib.suppress(UnreadableFile):
+                    take(kind, data)
+            kind_of_whole(data)
+
+
+@pytest.mark.parametrize("kind", ["luna16-csv", "predictions-csv"])
+def test_a_wrong_cell_anywhere_in_a_table_is_refused_or_named_and_nothing_else(kind: Kind) -> None:
+    head, row = MAKERS[kind].valid().decode().splitlines()
+    cells = row.split(",")
+    for place in range(len(cells)):
+        for value in ("", "x", "1e308", "-1e308", "nan", "-1", "0", "9" * 400):
+            data = "\n".join([head, ",".join([*cells[:place], value, *cells[place + 1 :]])]).encode()
+            with contextlib.suppress(UnreadableFile):
+                read(kind, data)
