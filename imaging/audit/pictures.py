@@ -121,7 +121,7 @@ def _picture(
         radius_mm=radius_mm,
         label=label,
         corrected=proposed,
-        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=width_mm, window_hu=window_hu),
+        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=width_mm, window_hu=window_hu, line_pixels=2),
     )
     where = place_words(volume=volume, place_mm=place_mm)
     return Picture(

@@ -36,12 +36,13 @@ Drawable = Mask | Sphere | Box
 class Frame:
     """How much of the slice a picture shows: a square, this many pixels and millimetres wide.
 
-    ``window_hu``: what is black and what is white, in Hounsfield units.
+    ``window_hu``: what is black and what is white, in Hounsfield units. ``line_pixels``: how thick outlines are.
     """
 
     side_pixels: int
     width_mm: float
     window_hu: tuple[float, float]
+    line_pixels: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +96,7 @@ def crop_around(
         picture[ring & _dashes(turn, 18)] = RING
     for shapes, colour in ((label, LABEL), (corrected, CORRECTED)):
         for shape in shapes:
-            line = _outline(_inside(shape, grid, slice_index, stored))
+            line = _outline(_inside(shape, grid, slice_index, stored), frame.line_pixels)
             picture[line & _dashes(turn, 9) if colour == CORRECTED else line] = colour
     palette = np.zeros((GREYS + len(LINE_COLOURS), 3), dtype=np.uint8)
     palette[:GREYS] = np.rint(np.linspace(0, 255, GREYS))[:, None]
@@ -167,9 +168,9 @@ def _inside(shape: Drawable, grid: Grid, slice_index: int, stored: FloatArray) -
     return np.asarray(ndimage.map_coordinates(voxels, local, order=0, mode="grid-constant", cval=0) > 0, dtype=np.bool_)
 
 
-def _outline(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _outline(inside: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     # Drawn just outside, so that the line hides none of what it encloses.
-    return np.asarray(ndimage.binary_dilation(inside, iterations=1) & ~inside, dtype=np.bool_)
+    return np.asarray(ndimage.binary_dilation(inside, iterations=pixels) & ~inside, dtype=np.bool_)
 
 
 def _dashes(turn: FloatArray, number: int) -> NDArray[np.bool_]:

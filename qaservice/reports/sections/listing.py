@@ -21,7 +21,7 @@ from qaservice.studies.selectors import grid_of, slice_hounsfield, sop_instance_
 
 NOTHING_BEFORE = "nothing stood here"
 ALREADY_SO = "the reference standard was found to say so already"
-FRAME = Frame(side_pixels=192, width_mm=64.0, window_hu=LUNG_WINDOW_HU)
+FRAME = Frame(side_pixels=192, width_mm=64.0, window_hu=LUNG_WINDOW_HU, line_pixels=1)
 Progress = Callable[[int, int, str], None]
 
 

@@ -84,7 +84,7 @@ def _crop(on: Grid, hounsfield, *, label=None, corrected=None):
         radius_mm=3.0,
         label=() if label is None else (label,),
         corrected=() if corrected is None else (corrected,),
-        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=WIDTH_MM, window_hu=LUNG_WINDOW_HU),
+        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=WIDTH_MM, window_hu=LUNG_WINDOW_HU, line_pixels=1),
     )
 
 
@@ -183,7 +183,7 @@ def test_the_ring_is_dotted_and_what_lies_outside_the_image_is_black():
         radius_mm=3.0,
         label=(),
         corrected=(),
-        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=WIDTH_MM, window_hu=LUNG_WINDOW_HU),
+        frame=Frame(side_pixels=SIDE_PIXELS, width_mm=WIDTH_MM, window_hu=LUNG_WINDOW_HU, line_pixels=1),
     )
     indices, palette = decode(picture.png)
     assert (indices == RING).any()
