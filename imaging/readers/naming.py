@@ -13,7 +13,8 @@ from imaging.readers.pseudonyms import reader_pseudonym
 from imaging.types import Rejection
 
 _PSEUDONYM = re.compile(r"reader [0-9a-f]{8}|reader|consensus")
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}")
+# Four parts and more, or a UUID written as a UID (PS3.5 B.2): "1.2.3" is too likely a version number.
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}|2\.25\.[0-9]{20,}")
 _ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mhd", ".mha", ".dcm", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _ENDINGS_OF_LABELS = (".xml", ".json", ".csv")
 NAMED_AT_MOST = 100

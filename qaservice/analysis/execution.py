@@ -15,7 +15,7 @@ from imaging.inference.predict import input_digest, predict
 from imaging.masks.place import centre_of
 from imaging.pipeline import AnalysisParameters, analyse
 from imaging.types import AnnotationSet as ImagingSet
-from imaging.types import Case, Rejection, Volume
+from imaging.types import Case, Category, Rejection, Volume
 from qaservice.analysis.external import external_opinion
 from qaservice.analysis.models import AnalysisRun, RunState, SeriesResult
 from qaservice.analysis.results import Opinion, store_result
@@ -119,7 +119,14 @@ def finish_run(context: JobContext) -> None:
 
 def _predicted(context: JobContext, run: AnalysisRun, volume: Volume, sets: Sequence[ImagingSet]) -> Opinion:
     bundle = load_bundle(settings.MODEL_BUNDLE, expected_sha256=run.model.bundle_sha256)
-    places = sorted({centre_of(finding) for one in sets for finding in one.findings if finding.mask is not None})
+    places = sorted(
+        {
+            centre_of(finding)
+            for one in sets
+            for finding in one.findings
+            if finding.mask is not None and finding.category is not Category.STRUCTURE
+        }
+    )
     opinion = Opinion(model_sha256=run.model.bundle_sha256, input_sha256=input_digest(volume))
     try:
         prediction = predict(
