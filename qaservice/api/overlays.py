@@ -61,7 +61,7 @@ def _what(revision: FindingRevision) -> str:
     what = f"{name} ({revision.category})" if revision.category == Category.STRUCTURE and name else revision.category
     if revision.confidence is None:
         return what
-    return f"{what}, {revision.confidence:.0%} by its own account"
+    return f"{what}, {revision.confidence * 100:.0f} % by its own account"
 
 
 def _proposal_overlay(*, proposal: dict[str, object], grid: Grid) -> dict[str, Any] | None:

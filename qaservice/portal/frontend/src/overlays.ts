@@ -83,7 +83,7 @@ export function prepare(records: readonly OverlayRecord[], sliceStepMm: number, 
       Object.assign(style, OTHERS[readers.indexOf(group) % OTHERS.length]);
     }
     if (record.structure) Object.assign(style, STRUCTURE);
-    const name = record.structure ? title.replace(/ \([^()]*\)$/, "") : "";
+    const name = record.structure ? title.replace(/ \([^()]*\)[^()]*$/, "") : "";
     const base = { id: record.id, role: record.role, group, title, name, style, visible: record.role !== "proposal", near: !place || touches(record, place) };
     return { ...base, ...drawing(record, sliceStepMm) };
   });

@@ -122,14 +122,16 @@ test("a box thinner than a slice shows on the slice nearest its middle", () => {
 
 test("a structure is drawn in a style of its own and by its name, a finding is not named", () => {
   const shape = { shape: "point" as const, centre: [1, 2, 3] as const };
-  const [heart, nodule] = prepare(
+  const [heart, nodule, aorta] = prepare(
     [
       { id: "a", role: "other", title: "planner: Heart (other structure)", structure: true, ...shape },
       { id: "b", role: "other", title: "planner: nodule >= 3 mm", structure: false, ...shape },
+      { id: "c", role: "model", title: "Detector: aorta (other structure), 50 % by its own account", structure: true, ...shape },
     ],
     2.5,
   );
   assert.equal(heart?.name, "Heart");
+  assert.equal(aorta?.name, "aorta");
   assert.equal(nodule?.name, "");
   assert.notEqual(heart?.style.colour, nodule?.style.colour);
   assert.ok(heart?.style.dash.length, "anatomy is dotted");
