@@ -141,3 +141,153 @@ class FlagObservation(WriteOnceModel):
 
     def __str__(self) -> str:
         return f"{self.flag_id} in {self.run_id}"
+
+
+class GoldenCase(VersionedModel):
+    """A series whose truth is known: one annotation set of it, as a dataset version froze it.
+
+    The truth is read from that version's manifest, never from the set as it stands; ``truth_sha256`` pins it.
+    """
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="golden_cases")
+    series = models.ForeignKey(Series, on_delete=models.PROTECT, related_name="golden_cases")
+    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="+")
+    annotation_set = models.ForeignKey(AnnotationSet, on_delete=models.PROTECT, related_name="+")
+    truth_sha256 = models.CharField(max_length=64)
+    nodules = models.PositiveIntegerField(
+        help_text="findings that are to be found, before the threshold's smallest size"
+    )
+    synthetic = models.BooleanField(help_text="a phantom: its truth is exact, and says little about patients")
+    active = models.BooleanField(default=True, help_text="False: withdrawn from the golden set")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "series"], condition=models.Q(active=True), name="golden_series_once"
+            )
+        ]
+        ordering = ["project", "series__series_instance_uid"]
+
+    def __str__(self) -> str:
+        return f"golden case {self.series_id}"
+
+
+class GoldenResult(WriteOnceModel):
+    """What a model said of one golden case in one evaluation; a killed evaluation goes on after the last of them."""
+
+    request = models.UUIDField(help_text="the event by which the evaluation was asked for")
+    case = models.ForeignKey(GoldenCase, on_delete=models.PROTECT, related_name="results")
+    truth_sha256 = models.CharField(max_length=64)
+    input_sha256 = models.CharField(max_length=64, blank=True)
+    candidates = models.JSONField(help_text="centre, LPS millimetres, and confidence of each")
+    threshold = models.FloatField(null=True, help_text="the model's operating point")
+    silent_because = models.CharField(max_length=500, blank=True, help_text="why the model had no opinion")
+    left_out_because = models.CharField(
+        max_length=500, blank=True, help_text="why the case proves nothing of the model"
+    )
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["request", "case"], name="golden_result_once")]
+
+    def __str__(self) -> str:
+        return f"{self.case_id} in {self.request}"
+
+
+class FitnessOutcome(models.TextChoices):
+    MET = "met", "met the threshold"
+    NOT_MET = "not-met", "did not meet the threshold"
+    TOO_FEW = "too-few", "too few golden nodules to tell"
+    NO_THRESHOLD = "no-threshold", "measured without a threshold to meet"
+
+
+class FitnessEvaluation(WriteOnceModel):
+    """How a model did on the golden set, and whether that met the threshold that stood when it was measured."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="evaluations")
+    number = models.PositiveIntegerField()
+    model = models.ForeignKey(QAModel, on_delete=models.PROTECT, related_name="evaluations")
+    request = models.UUIDField(unique=True, help_text="the event by which it was asked for")
+    golden_sha256 = models.CharField(max_length=64, help_text="digest over the golden set's inputs and truths")
+    cases = models.JSONField(help_text="series, digest of the truth and whether it was left out, for each case")
+    threshold = models.JSONField(help_text="the project's threshold by which it was judged")
+    figures = models.JSONField()
+    plots = models.JSONField(help_text="name to the SHA-256 of the picture (SVG)")
+    outcome = models.CharField(max_length=16, choices=FitnessOutcome.choices)
+    why = models.CharField(max_length=500)
+    software = models.JSONField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="evaluation_number_once")]
+        ordering = ["project", "number"]
+
+    def __str__(self) -> str:
+        return f"evaluation {self.number}"
+
+
+class Fitness(models.TextChoices):
+    PROVEN = "proven", "proven model"
+    UNPROVEN = "unproven", "unproven model"
+    FAILED = "failed", "model that failed its fitness test"
+
+
+class Independence(models.TextChoices):
+    INDEPENDENT = "independent", "independent"
+    NOT_INDEPENDENT = "not-independent", "not independent: the model was trained on this data"
+    NOT_STATED = "not-stated", "training data not stated: independence cannot be shown"
+
+
+class ModelPart(models.TextChoices):
+    NONE = "none", "rests on the readers alone"
+    HEARD = "heard", "would be raised without the model too"
+    NEEDED = "needed", "rests on the model"
+
+
+class RunStanding(WriteOnceModel):
+    """Whether a run's model was fit when the run was asked for."""
+
+    run = models.OneToOneField(AnalysisRun, on_delete=models.PROTECT, related_name="standing")
+    fitness = models.CharField(max_length=16, choices=Fitness.choices)
+    why = models.CharField(max_length=500)
+    evaluation = models.ForeignKey(FitnessEvaluation, on_delete=models.PROTECT, null=True, related_name="+")
+
+    def __str__(self) -> str:
+        return f"{self.fitness} in {self.run_id}"
+
+
+class SeriesStanding(WriteOnceModel):
+    """Whether a run's model had been trained on a series, and whether it was kept from looking at it."""
+
+    run = models.ForeignKey(AnalysisRun, on_delete=models.PROTECT, related_name="series_standings")
+    series = models.ForeignKey(Series, on_delete=models.PROTECT, related_name="standings")
+    independence = models.CharField(max_length=16, choices=Independence.choices)
+    why = models.CharField(max_length=500)
+    refused = models.BooleanField(help_text="the model was not let to look at it")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "series"], name="series_standing_once")]
+
+    def __str__(self) -> str:
+        return f"{self.independence}: {self.series_id} in {self.run_id}"
+
+
+class ObservationStanding(WriteOnceModel):
+    """What one run's evidence for a flag was worth when it was given: how far it rests on the model, and on which."""
+
+    observation = models.OneToOneField(FlagObservation, on_delete=models.PROTECT, related_name="standing")
+    model_part = models.CharField(max_length=8, choices=ModelPart.choices)
+    fitness = models.CharField(max_length=16, choices=Fitness.choices)
+    independence = models.CharField(max_length=16, choices=Independence.choices)
+
+    def __str__(self) -> str:
+        return f"{self.model_part}, {self.fitness}: {self.observation_id}"
+
+
+class FlagRelease(WriteOnceModel):
+    """A QA lead's decision that readers may be asked about a flag of an unproven model; its event says why."""
+
+    flag = models.ForeignKey(Flag, on_delete=models.PROTECT, related_name="releases")
+    observation = models.OneToOneField(FlagObservation, on_delete=models.PROTECT, related_name="release")
+
+    def __str__(self) -> str:
+        return f"{self.flag_id} released"

@@ -8,8 +8,8 @@ from imaging.writers.names import WRITTEN_FORMATS
 from qaservice.analysis.models import AnalysisRun, Flag
 from qaservice.labels.exporting import SETS
 from qaservice.labels.models import DatasetVersion
-from qaservice.projects.models import CrosswalkPolicy, IdentityPolicy, Project
-from qaservice.projects.policies import POLICIES
+from qaservice.projects.models import CrosswalkPolicy, IdentityPolicy, LeakagePolicy, Project
+from qaservice.projects.policies import FITNESS_TERMS, POLICIES
 from qaservice.review.models import Assignment, Decision
 from qaservice.studies.models import Ingest, IngestItem, Series
 
@@ -76,6 +76,18 @@ class NewPoliciesSerializer(ReasonSerializer):
         choices=CrosswalkPolicy.choices,
         required=False,
         help_text="whether what stands behind pseudonyms is kept; not to be switched on once there were deliveries",
+    )
+
+    fitness_threshold = serializers.DictField(
+        required=False,
+        help_text="what a QA model must reach on the golden set: "
+        + "; ".join(f"{name}: {meaning}" for name, meaning in FITNESS_TERMS.items())
+        + ". All terms, or none to take the threshold back",
+    )
+    leakage_policy = serializers.ChoiceField(
+        choices=LeakagePolicy.choices,
+        required=False,
+        help_text="what becomes of data that a QA model was trained on: it does not look at it, or is marked",
     )
 
 

@@ -33,6 +33,11 @@ class CrosswalkPolicy(models.TextChoices):
     KEPT = "kept", "keep it encrypted, for manage.py reidentify"
 
 
+class LeakagePolicy(models.TextChoices):
+    REFUSE = "refuse", "do not let a model look at data of its training"
+    MARK = "mark", "let it look, and mark what it says as not independent wherever it is shown"
+
+
 class Project(VersionedModel):
     """One quality-assurance project with its protocol."""
 
@@ -59,6 +64,18 @@ class Project(VersionedModel):
     )
     label_terms = models.JSONField(
         default=dict, blank=True, help_text="a source's label name to the category it means, where not the default"
+    )
+
+    fitness_threshold = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="what a QA model must reach on the golden set; until it is set every model is unproven",
+    )
+    leakage_policy = models.CharField(
+        max_length=8,
+        choices=LeakagePolicy.choices,
+        default=LeakagePolicy.REFUSE,
+        help_text="what becomes of data that a QA model was trained on",
     )
 
     class Meta:

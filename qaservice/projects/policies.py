@@ -5,12 +5,13 @@ One more policy is one more line in ``POLICIES``: the service, the event, the co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from imaging.geometry.policy import UnusablePolicy, policy_from_words
 from imaging.types import Category
 from qaservice.common.errors import Conflict, InvalidInput
-from qaservice.projects.models import CrosswalkPolicy, IdentityPolicy
+from qaservice.projects.models import CrosswalkPolicy, IdentityPolicy, LeakagePolicy
 
 MOST_TERM_CHARACTERS = 200
 
@@ -55,6 +56,66 @@ def _crosswalk_policy(asked: object) -> str:
     return _one_of(asked, CrosswalkPolicy.values, "a crosswalk policy")
 
 
+def _leakage_policy(asked: object) -> str:
+    return _one_of(asked, LeakagePolicy.values, "a leakage policy")
+
+
+FITNESS_TERMS: Mapping[str, str] = {
+    "least_sensitivity": "share of golden nodules found at the operating point, above 0 and at most 1",
+    "most_false_positives": "false positives a scan at the operating point, 0 or more",
+    "smallest_mm": "diameter in mm from which a golden nodule counts; finding a smaller one is neither right nor wrong",
+    "least_nodules": "number of golden nodules below which nothing is proven, 1 or more",
+    "judged_on": "estimate or interval: whether the figures themselves or their 95 % limits must hold",
+}
+"""Every term of a fitness threshold and what it means. None has a default: a threshold states all or there is none."""
+
+JUDGED_ON = ("estimate", "interval")
+
+
+def _fitness_threshold(asked: object) -> dict[str, str]:
+    if not isinstance(asked, Mapping):
+        raise InvalidInput(f"a fitness threshold states {', '.join(FITNESS_TERMS)}", code="unusable-policy")
+    if not asked:
+        # Taking the threshold back leaves every model unproven.
+        return {}
+    stray, missing = sorted(set(asked) - set(FITNESS_TERMS)), [name for name in FITNESS_TERMS if name not in asked]
+    if stray:
+        raise InvalidInput(f"a fitness threshold has no term {str(stray[0])[:60]!r}", code="unusable-policy")
+    if missing:
+        raise InvalidInput(
+            f"a fitness threshold states every term; missing: {', '.join(missing)}", code="threshold-incomplete"
+        )
+    # As text: the change goes into the record, which holds no fractions.
+    return {
+        "least_sensitivity": _number(asked, "least_sensitivity", above=0.0, most=1.0),
+        "most_false_positives": _number(asked, "most_false_positives", least=0.0),
+        "smallest_mm": _number(asked, "smallest_mm", above=0.0),
+        "least_nodules": _number(asked, "least_nodules", least=1.0, whole=True),
+        "judged_on": _one_of(asked["judged_on"], list(JUDGED_ON), "what a threshold is judged on"),
+    }
+
+
+def _number(
+    asked: Mapping[str, object],
+    name: str,
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    most: float = math.inf,
+    whole: bool = False,
+) -> str:
+    try:
+        value = float(str(asked[name]))
+    except ValueError:
+        value = math.nan
+    # Comparisons with a number that is none are all false.
+    if not (above < value and least <= value <= most and math.isfinite(value)) or (whole and value != int(value)):
+        raise InvalidInput(
+            f"{name} cannot be {str(asked[name])[:40]!r}: {FITNESS_TERMS[name]}", code="unusable-policy"
+        )
+    return repr(value).removesuffix(".0")
+
+
 def _one_of(asked: object, words: list[str], what: str) -> str:
     if not isinstance(asked, str) or asked not in words:
         raise InvalidInput(f"{str(asked)[:60]!r} is not {what}; there are {', '.join(words)}", code="unusable-policy")
@@ -66,6 +127,8 @@ POLICIES: Mapping[str, Callable[[object], object]] = {
     "label_terms": _label_terms,
     "identity_policy": _identity_policy,
     "crosswalk_policy": _crosswalk_policy,
+    "fitness_threshold": _fitness_threshold,
+    "leakage_policy": _leakage_policy,
 }
 """Field of the project to what checks a wanted value and returns it as it is stored; raises InvalidInput."""
 

@@ -1,4 +1,4 @@
-"""``manage.py set_policy --project P --gate CODE=WORD ...``: say what a project lets pass at intake."""
+"""``manage.py set_policy --project P --gate CODE=WORD ...``: say what a project lets pass and asks of its models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from compliance.recording import OPERATOR
 from qaservice.common.errors import InvalidInput, ServiceError
-from qaservice.projects.policies import POLICIES
+from qaservice.projects.policies import FITNESS_TERMS, POLICIES
 from qaservice.projects.selectors import project_by_key
 from qaservice.projects.services import set_policies
 
@@ -17,7 +17,7 @@ DEFAULT = "default"
 
 
 class Command(BaseCommand):
-    help = "Say what a project lets pass at intake; without a policy, print what holds now."
+    help = "Say what a project lets pass at intake and asks of its models; without a policy, print what holds now."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, help="key of the project")
@@ -37,6 +37,16 @@ class Command(BaseCommand):
             "--identity", metavar="POLICY", help="keep, de-identify or refuse: what is done with identities"
         )
         parser.add_argument("--crosswalk", metavar="POLICY", help="kept or not-kept: what stands behind pseudonyms")
+        parser.add_argument(
+            "--fitness",
+            action="append",
+            metavar="TERM=VALUE",
+            help="a term of the fitness threshold (repeatable; the first time all are needed): "
+            + "; ".join(f"{name}: {meaning}" for name, meaning in FITNESS_TERMS.items()).replace("%", "%%"),
+        )
+        parser.add_argument(
+            "--leakage", metavar="POLICY", help="refuse or mark: what becomes of data that a QA model was trained on"
+        )
         parser.add_argument("--reason", default="set on the command line by the operator of the server")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -51,6 +61,10 @@ class Command(BaseCommand):
                 wanted["identity_policy"] = options["identity"]
             if options["crosswalk"]:
                 wanted["crosswalk_policy"] = options["crosswalk"]
+            if options["fitness"]:
+                wanted["fitness_threshold"] = _changed(project.fitness_threshold, options["fitness"], "TERM=VALUE")
+            if options["leakage"]:
+                wanted["leakage_policy"] = options["leakage"]
             if wanted:
                 project = set_policies(project=project, policies=wanted, actor=OPERATOR, reason=options["reason"])
         except ServiceError as error:
