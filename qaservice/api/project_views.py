@@ -13,6 +13,7 @@ from qaservice.api import serializers
 from qaservice.api.base import ApiView
 from qaservice.common.errors import NotPermitted
 from qaservice.jobs.selectors import progress_of
+from qaservice.labels.terms import apply_label_terms
 from qaservice.projects.models import Role
 from qaservice.projects.policies import POLICIES
 from qaservice.projects.selectors import projects_of, roles_of
@@ -88,6 +89,16 @@ class PoliciesView(ApiView):
         wanted = {name: asked.validated_data[name] for name in POLICIES if name in asked.validated_data}
         changed = set_policies(project=project, policies=wanted, actor=actor, reason=reason)
         return Response(serializers.PoliciesSerializer(changed).data)
+
+
+class LabelTermsView(ApiView):
+    """Understand labels that are held already under the project's terms."""
+
+    @extend_schema(request=serializers.ReasonSerializer, responses=serializers.RenamedSerializer)
+    def post(self, request: Request, key: str) -> Response:
+        project, actor = self.project(request, key, "manage")
+        renamed = apply_label_terms(project=project, actor=actor, reason=self.reason(request))
+        return Response({"findings": renamed.findings, "names": renamed.names})
 
 
 class ProgressView(ApiView):

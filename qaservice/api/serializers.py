@@ -91,6 +91,11 @@ class NewPoliciesSerializer(ReasonSerializer):
     )
 
 
+class RenamedSerializer(serializers.Serializer[object]):
+    findings = serializers.IntegerField(help_text="findings whose category changed")
+    names = serializers.DictField(child=serializers.IntegerField(), help_text="number by the source's name")
+
+
 class ProgressSerializer(serializers.Serializer[object]):
     queued = serializers.IntegerField()
     active = serializers.IntegerField()

@@ -21,6 +21,7 @@ urlpatterns = [
     path("projects/", project_views.ProjectsView.as_view(), name="projects"),
     path("projects/<slug:key>/", project_views.ProjectView.as_view(), name="project"),
     path("projects/<slug:key>/policies/", project_views.PoliciesView.as_view(), name="policies"),
+    path("projects/<slug:key>/label-terms/apply/", project_views.LabelTermsView.as_view(), name="label-terms"),
     path("projects/<slug:key>/progress/", project_views.ProgressView.as_view(), name="progress"),
     path("projects/<slug:key>/ingests/", study_views.IngestsView.as_view(), name="ingests"),
     path("ingests/<uuid:ingest_id>/", study_views.IngestView.as_view(), name="ingest"),

@@ -17,8 +17,15 @@ from qaservice.labels.consensus import RULE, ConsensusFinding, consensus_of
 from qaservice.labels.models import AnnotationSet, Finding, FindingRevision, SetKind
 from qaservice.labels.recording import NewFinding, add_findings, revision_row, said_in
 from qaservice.labels.selectors import annotation_sets_of, current_revision, reference_set
-from qaservice.labels.shapes import Shape, StoredShape, finding_of_revision, shape_of_finding, store_shape
-from qaservice.storage.services import BlobItem, store_blobs
+from qaservice.labels.shapes import (
+    Shape,
+    StoredShape,
+    finding_of_revision,
+    shape_of_finding,
+    store_shape,
+    stored_shape_of,
+)
+from qaservice.storage.services import store_blobs
 from qaservice.studies.models import Series
 from qaservice.studies.selectors import grid_of, sop_instance_uids_of
 
@@ -162,7 +169,7 @@ def _wanted_shape(
 def _revise(
     before: FindingRevision, *, present: bool, category: str, shape: StoredShape | None, origin: str
 ) -> FindingRevision:
-    kept = shape or _kept_shape(before)
+    kept = shape or stored_shape_of(before)
     if kept.mask is not None:
         store_blobs(items=[kept.mask])
     after = revision_row(
@@ -176,13 +183,6 @@ def _revise(
     )
     after.save()
     return after
-
-
-def _kept_shape(revision: FindingRevision) -> StoredShape:
-    mask = revision.mask
-    blob = None if mask is None else BlobItem(sha256=mask.sha256, size=mask.size, media_type=mask.media_type)
-    place = (revision.x_mm, revision.y_mm, revision.z_mm)
-    return StoredShape(revision.shape, blob, place, revision.diameter_mm, dict(revision.measurement), revision.box)
 
 
 def _same(before: FindingRevision, shape: StoredShape) -> bool:

@@ -72,6 +72,15 @@ def stored_finding(finding: Finding, grid: Grid) -> StoredShape:
     return replace(stored, measurement=stored.measurement | error)
 
 
+def stored_shape_of(revision: FindingRevision) -> StoredShape:
+    """Return where a revision has its finding, for another revision at the same place."""
+    mask = revision.mask
+    blob = None if mask is None else BlobItem(sha256=mask.sha256, size=mask.size, media_type=mask.media_type)
+    place: PointMm = (revision.x_mm, revision.y_mm, revision.z_mm)
+    measurement = dict(revision.measurement)
+    return StoredShape(revision.shape, blob, place, revision.diameter_mm, measurement, revision.box)
+
+
 def shape_of_finding(finding: Finding) -> Shape:
     """Return where a finding is. Raises NotApplicable ``no-place`` if it says nothing of it."""
     if finding.mask is not None:

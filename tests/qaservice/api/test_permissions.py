@@ -108,6 +108,16 @@ def test_only_who_may_hand_files_in_may_have_them_tried_again(site: Site, role: 
     assert code == (400 if role in {Role.QA_LEAD, Role.INTEGRATOR} else 403)
 
 
+@pytest.mark.requirement("REQ-15")
+@pytest.mark.parametrize("role", Role.values)
+def test_only_the_lead_says_how_names_of_labels_are_understood(site: Site, role: str):
+    person = make_user("person")
+    grant(project=site.project, user=person, role=role, actor=SYSTEM, reason="for the matrix")
+    address = reverse("api:label-terms", kwargs={"key": "lung"})
+    answer = logged_in("person").post(address, {"reason": "terms"}, content_type="application/json")
+    assert answer.status_code == (200 if role == Role.QA_LEAD else 403)
+
+
 @pytest.mark.requirement("REQ-33")
 def test_a_reader_reaches_no_flag_score_or_foreign_label_by_any_address(site: Site):
     assign_first_three(site, site.flags[0])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from compliance.models import Event
 from compliance.recording import SYSTEM
 from imaging.readers.registry import LABEL_FORMATS
 from imaging.readers.sniff import Kind
@@ -13,6 +14,7 @@ from imaging.types import Category, SetKind
 from qaservice.labels.models import AnnotationSet, FindingRevision
 from qaservice.labels.selectors import annotation_sets_of, latest_version, manifest_of
 from qaservice.labels.summaries import set_summaries
+from qaservice.labels.terms import apply_label_terms
 from qaservice.projects.models import Project
 from qaservice.projects.services import set_policies
 from qaservice.storage.models import Blob
@@ -166,6 +168,27 @@ def test_a_project_says_what_a_source_means_by_a_name(project: Project, tmp_path
     project.refresh_from_db()
     labels(project, tmp_path, "after", {"b.xml": data.replace(b"<xmin>3<", b"<xmin>4<")})
     assert sorted(FindingRevision.objects.values_list("category", flat=True)) == ["nodule >= 3 mm", "other structure"]
+
+
+def test_labels_that_are_held_already_are_understood_anew_and_back_and_nothing_is_lost(
+    project: Project, tmp_path: Path
+) -> None:
+    series = images(project, tmp_path)
+    data = voc(name=uid_of(3)).replace(b"<name>nodule</name>", b"<name>A</name>")
+    labels(project, tmp_path, "before", {"a.xml": data, "b.xml": voc(name=uid_of(4))})
+    project.label_terms = {"a": "nodule >= 3 mm"}
+    renamed = apply_label_terms(project=project, actor=SYSTEM, reason="A: adenocarcinoma")
+    assert renamed.names == {"A": 1}
+    findings = annotation_sets_of(series=series)[0].findings
+    assert {finding.category for finding in findings} == {Category.NODULE_GE_3MM}
+    assert all(finding.box is not None and finding.round_trip is not None for finding in findings)
+    assert apply_label_terms(project=project, actor=SYSTEM, reason="again").findings == 0
+    project.label_terms = {}
+    assert apply_label_terms(project=project, actor=SYSTEM, reason="a mistake").names == {"A": 1}
+    rows = FindingRevision.objects.filter(finding__source_label="A").order_by("number")
+    assert [row.category for row in rows] == ["other structure", "nodule >= 3 mm", "other structure"]
+    assert rows[0].origin in rows[2].origin and "as the project reads" in rows[2].origin
+    assert [event.payload["findings"] for event in Event.objects.filter(kind="annotations.renamed")] == [1, 1]
 
 
 def test_what_a_prediction_says_of_itself_is_kept_and_stands_in_the_dataset_version(
