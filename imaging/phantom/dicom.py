@@ -13,6 +13,11 @@ from imaging.phantom.chest import PhantomCase, synthetic_uid
 INTERCEPT = -1024
 
 
+def synthetic_patient_id(seed: int) -> str:
+    """Return the Patient ID of the phantom of ``seed``, whatever its shape and spacing."""
+    return f"SYNTHETIC-{seed}"
+
+
 def write_series(*, case: PhantomCase, directory: Path) -> tuple[Path, ...]:
     """Write one CT Image Storage instance a slice (PS3.3 A.3), Explicit VR Little Endian; return the files in order.
 
@@ -49,7 +54,7 @@ def _instance(case: PhantomCase, number: int) -> Dataset:
     dataset.StudyDescription = "SYNTHETIC chest phantom, no patient"
     dataset.SeriesDescription = f"SYNTHETIC phantom {case.seed}"
     dataset.PatientName = f"SYNTHETIC^PHANTOM {case.seed}"
-    dataset.PatientID = f"SYNTHETIC-{case.seed}"
+    dataset.PatientID = synthetic_patient_id(case.seed)
     dataset.PatientBirthDate = ""
     dataset.PatientSex = ""
     dataset.PatientIdentityRemoved = "YES"
