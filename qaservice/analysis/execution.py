@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-
-from django.conf import settings
 
 from compliance.recording import SYSTEM, change
 from imaging.checks.base import CheckParameters
-from imaging.errors import NotApplicable
-from imaging.inference.bundle import load_bundle
-from imaging.inference.predict import input_digest, predict
 from imaging.masks.place import centre_of
 from imaging.pipeline import AnalysisParameters, analyse
 from imaging.types import AnnotationSet as ImagingSet
-from imaging.types import Case, Category, Rejection, Volume
-from qaservice.analysis.external import external_opinion
+from imaging.types import Case, Category, PointMm, Rejection
 from qaservice.analysis.models import AnalysisRun, RunState, SeriesResult
-from qaservice.analysis.results import Opinion, store_result
+from qaservice.analysis.opinions import opinion_of
+from qaservice.analysis.results import store_result
 from qaservice.analysis.services import START_KIND
 from qaservice.analysis.states import RUN
 from qaservice.common.transitions import step
@@ -83,7 +77,15 @@ def analyse_series(context: JobContext) -> None:
     series = Series.objects.select_related("study").get(pk=series_id)
     volume = volume_of(series)
     sets = annotation_sets_of(series=series)
-    opinion = _imported(run, series, volume) if run.external_predictions else _predicted(context, run, volume, sets)
+    opinion = opinion_of(
+        model=run.model,
+        predictions=run.external_predictions,
+        project=run.project,
+        series=series,
+        volume=volume,
+        places=_places(sets),
+        progress=lambda done, total: context.progress(done, total, "QA model"),
+    )
     parameters = AnalysisParameters(checks=CheckParameters(**run.parameters))
     case = Case(
         volume=volume,
@@ -117,9 +119,9 @@ def finish_run(context: JobContext) -> None:
         context.complete()
 
 
-def _predicted(context: JobContext, run: AnalysisRun, volume: Volume, sets: Sequence[ImagingSet]) -> Opinion:
-    bundle = load_bundle(settings.MODEL_BUNDLE, expected_sha256=run.model.bundle_sha256)
-    places = sorted(
+def _places(sets: Sequence[ImagingSet]) -> list[PointMm]:
+    """Return where the model is asked for an outline: where somebody outlined a nodule."""
+    return sorted(
         {
             centre_of(finding)
             for one in sets
@@ -127,28 +129,6 @@ def _predicted(context: JobContext, run: AnalysisRun, volume: Volume, sets: Sequ
             if finding.mask is not None and finding.category is not Category.STRUCTURE
         }
     )
-    opinion = Opinion(model_sha256=run.model.bundle_sha256, input_sha256=input_digest(volume))
-    try:
-        prediction = predict(
-            volume,
-            bundle,
-            places=places,
-            progress=lambda done, total: context.progress(done, total, "QA model"),
-            checkpoint_dir=settings.DERIVED_DIR / "tiles",
-            threads=settings.INFERENCE_THREADS,
-        )
-    except NotApplicable as refusal:
-        # A scan without lungs in it still has labels to compare with each other.
-        return replace(opinion, abstained_because=refusal.message)
-    return replace(opinion, prediction=prediction)
-
-
-def _imported(run: AnalysisRun, series: Series, volume: Volume) -> Opinion:
-    opinion = Opinion(model_sha256=run.model.bundle_sha256, input_sha256=input_digest(volume))
-    prediction = external_opinion(run=run, series=series)
-    if prediction is None:
-        return replace(opinion, abstained_because=f"no predictions of {run.external_predictions} are held for it")
-    return replace(opinion, prediction=prediction)
 
 
 def _complete(*, context: JobContext, run: AnalysisRun) -> None:

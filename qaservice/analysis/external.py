@@ -10,7 +10,7 @@ from compliance.recording import Actor, change
 from imaging.predictions import external_prediction
 from imaging.types import AnnotationSet as ImagingSet
 from imaging.types import ModelIdentity, Prediction
-from qaservice.analysis.models import AnalysisRun, QAModel
+from qaservice.analysis.models import QAModel
 from qaservice.common.errors import Conflict
 from qaservice.labels.models import AnnotationSet, SetKind
 from qaservice.labels.selectors import algorithm_of, annotation_sets_of
@@ -102,19 +102,19 @@ def register_external(*, project: Project, name: str, actor: Actor, reason: str)
     return model
 
 
-def external_opinion(*, run: AnalysisRun, series: Series) -> Prediction | None:
-    """Return what the run's external algorithm predicted on a series, None where nothing of it is held there."""
-    rows = [row for row in sets_named(project=run.project, name=run.external_predictions) if row.series_id == series.pk]
-    # What was delivered after the run was asked for is not what its model is pinned by.
-    rows = [row for row in rows if row.source_id in run.model.metadata["sources"]]
+def external_opinion(*, project: Project, model: QAModel, name: str, series: Series) -> Prediction | None:
+    """Return what an external algorithm predicted on a series, None where nothing of it is held there."""
+    rows = [row for row in sets_named(project=project, name=name) if row.series_id == series.pk]
+    # What was delivered after the model was registered is not what it is pinned by.
+    rows = [row for row in rows if row.source_id in model.metadata["sources"]]
     if not rows:
         return None
     ids = {str(row.pk) for row in rows}
     sets = [one for one in annotation_sets_of(series=series, kinds=[SetKind.ALGORITHM]) if one.set_id in ids]
     said = external_prediction(
-        annotation_set=_together(sets), source_sha256=run.model.bundle_sha256, threshold=OPERATING_POINT
+        annotation_set=_together(sets), source_sha256=model.bundle_sha256, threshold=OPERATING_POINT
     )
-    identity = ModelIdentity(name=run.model.name, version=run.model.version, bundle_sha256=run.model.bundle_sha256)
+    identity = ModelIdentity(name=model.name, version=model.version, bundle_sha256=model.bundle_sha256)
     return replace(said, model=identity)
 
 

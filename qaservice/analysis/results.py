@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from django.db.models import Max
 
 from compliance.recording import SYSTEM, change
-from imaging.types import AnalysisOutcome, LabelIssue, Prediction
+from imaging.types import AnalysisOutcome, LabelIssue
 from qaservice.analysis.identity import Sighting, is_same, reopening_reason
 from qaservice.analysis.models import AnalysisRun, Flag, FlagObservation, FlagState, SeriesResult
+from qaservice.analysis.opinions import Opinion
 from qaservice.analysis.selectors import evidence_of, known_flags, latest_observation, sighting_of
 from qaservice.analysis.serialise import MASK_MEDIA_TYPE, MaskShelf, prediction_as_json, proposals_as_json
 from qaservice.analysis.states import FLAG
@@ -19,21 +20,6 @@ from qaservice.common.transitions import step
 from qaservice.projects.models import Project
 from qaservice.storage.services import store_blobs, write_bytes
 from qaservice.studies.models import Series
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What the run's model made of one series: its prediction, or why it has none."""
-
-    model_sha256: str
-    input_sha256: str
-    prediction: Prediction | None = None
-    abstained_because: str = ""
-
-    @property
-    def threshold(self) -> float | None:
-        """The operating point of the prediction, None where the model abstained."""
-        return self.prediction.threshold if self.prediction else None
 
 
 @dataclass(frozen=True)
