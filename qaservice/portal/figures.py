@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef
 
 from qaservice.accounts.models import User
 from qaservice.analysis.models import Flag, FlagState
@@ -94,9 +94,10 @@ def label_figures(*, project: Project) -> LabelFigures:
     """Count series, readers and the findings of readers' own sets as they stand."""
     series = Series.objects.filter(project=project).values_list("state").annotate(n=Count("pk")).order_by("state")
     sets = AnnotationSet.objects.filter(project=project, kind=SetKind.READER)
-    # Readers' sets are written once: their findings have exactly one revision.
+    # Shapes of readers never change, but a project may come to read a source's names in another way.
+    later = FindingRevision.objects.filter(finding=OuterRef("finding"), number__gt=OuterRef("number"))
     findings = (
-        FindingRevision.objects.filter(finding__annotation_set__in=sets, number=1)
+        FindingRevision.objects.filter(~Exists(later), finding__annotation_set__in=sets)
         .values_list("category")
         .annotate(n=Count("pk"))
         .order_by("category")

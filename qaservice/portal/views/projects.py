@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from qaservice.accounts.models import User
 from qaservice.accounts.selectors import user_by_name
+from qaservice.analysis.external import prediction_names
 from qaservice.analysis.selectors import runs_of
 from qaservice.analysis.services import request_run
 from qaservice.common.errors import InvalidInput, NotFound
@@ -37,6 +38,7 @@ def overview(request: HttpRequest, key: str) -> HttpResponse:
     if here.may["analyse"]:
         context["progress"] = progress_of(here.project.key)
         context["in_quarantine"] = open_count(here.project)
+        context["prediction_names"] = prediction_names(here.project)
     if here.may["inspect"]:
         context |= {
             "flags": flag_rows(project=here.project),
@@ -54,7 +56,12 @@ def analyse(request: HttpRequest, key: str) -> HttpResponseBase:
     here = visit(request, key=key, action="analyse")
 
     def work() -> str:
-        run = request_run(project=here.project, actor=here.actor("analyse"), reason=reason_of(request))
+        run = request_run(
+            project=here.project,
+            actor=here.actor("analyse"),
+            reason=reason_of(request),
+            predictions=request.POST.get("predictions", ""),
+        )
         return f"Run {run.number} is queued; the flags appear as it goes on."
 
     return carried_out(request, work=work, back=_overview(key))

@@ -102,6 +102,8 @@ def test_the_api_asks_for_a_run_of_predictions_and_shows_whose_they_are(labelled
     grant(project=labelled, user=lead, role=Role.QA_LEAD, actor=SYSTEM, reason="leads the test")
     client = Client()
     assert client.login(username="lead", password=PASSWORD)
+    page = client.get(f"/projects/{labelled.key}/").content.decode()
+    assert '<option value="detector 1.0">' in page, "the lead can choose whose opinion is heard"
     address = f"/api/v1/projects/{labelled.key}/runs/"
     wrong = client.post(address, {"reason": "x", "predictions": "nobody"}, content_type="application/json")
     assert wrong.status_code == 409 and wrong.json()["code"] == "no-such-predictions"
