@@ -279,7 +279,9 @@ class Prediction:
     ``validated_diameters_mm`` is the size range in which the model's silence means something; outside it checks
     abstain. None where nobody states one (predictions made elsewhere): what it reports then counts as one more
     reader's mark, and its silence as nothing. ``sensitivity_by_diameter`` maps a lower bound in mm to sensitivity at
-    the operating point, from the model card; empty where none is stated.
+    the operating point, from the model card; empty where none is stated. ``backend`` names what computed it, with
+    precision, version and device; ``backend_refusals`` what should have and was refused, and why. ``weights_sha256``
+    is of the file of weights; empty where it was never seen.
     """
 
     model: ModelIdentity
@@ -291,6 +293,8 @@ class Prediction:
     validated_diameters_mm: tuple[float, float] | None
     sensitivity_by_diameter: tuple[tuple[float, float], ...]
     seconds: float
+    backend_refusals: tuple[str, ...] = ()
+    weights_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging.errors import BundleError
+from imaging.inference.applicability import Applicability, read_applicability
+from imaging.inference.detectability import Detectability, read_detectability
 from imaging.inference.network import NetworkShape
 from imaging.types import ModelIdentity
 
 MANIFEST = "manifest.json"
 METADATA = "configs/metadata.json"
 WEIGHTS = "models/model.pt"
+GRAPH = ("models/model.xml", "models/model.bin")
+REFERENCE = "models/reference.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,8 @@ class Settings:
 
     ``spacing_mm``: of the isotropic grid it was trained on. ``tile``, ``stride``: voxels. ``calibration``: rising
     (raw score, probability) pairs, read with straight lines between them. ``threshold``: the probability from which a
-    candidate counts at the operating point.
+    candidate counts at the operating point. ``applicability``: the scans it was validated for, ``detectability``: what
+    it found of what was there; None where the bundle does not say.
     """
 
     network: NetworkShape
@@ -34,16 +39,33 @@ class Settings:
     threshold: float
     validated_diameters_mm: tuple[float, float]
     sensitivity_by_diameter: tuple[tuple[float, float], ...]
+    applicability: Applicability | None = None
+    detectability: Detectability | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The network as OpenVINO keeps it: ``topology`` is the XML, ``weights`` the .bin beside it."""
+
+    topology: bytes
+    weights: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle. ``weights`` are the bytes that were verified, so that no later change of the file matters."""
+    """A verified bundle. All bytes are those that were verified, so that no later change of a file matters.
+
+    ``graph``: the network for OpenVINO, None where the bundle carries none and it is converted when needed.
+    ``reference``: torch's stored answer to the probe (``imaging.inference.probe``), None where there is none.
+    """
 
     path: Path
     identity: ModelIdentity
     settings: Settings
     weights: bytes
+    weights_sha256: str
+    graph: Graph | None = None
+    reference: bytes | None = None
 
 
 def shipped_bundle() -> Path:
@@ -87,12 +109,24 @@ def load_bundle(path: Path, *, expected_sha256: str | None) -> Bundle:
     if expected_sha256 is not None and digest != expected_sha256:
         message = f"The bundle's digest is {digest}, but {expected_sha256} is on record."
         raise BundleError("bundle-not-the-pinned-one", message, subjects=(MANIFEST,))
-    weights = (path / WEIGHTS).read_bytes()
-    # Between the check and this read the file may have changed; only checked bytes go on.
-    if hashlib.sha256(weights).hexdigest() != listed[WEIGHTS]:
-        raise BundleError("bundle-altered", f"{WEIGHTS} changed while it was read.", subjects=(WEIGHTS,))
     name, version, settings = _metadata(path)
-    return Bundle(path, ModelIdentity(name, version, digest), settings, weights)
+    return Bundle(
+        path=path,
+        identity=ModelIdentity(name, version, digest),
+        settings=settings,
+        weights=_checked(path, listed, WEIGHTS),
+        weights_sha256=listed[WEIGHTS],
+        graph=Graph(*(_checked(path, listed, name) for name in GRAPH)) if listed.keys() >= set(GRAPH) else None,
+        reference=_checked(path, listed, REFERENCE) if REFERENCE in listed else None,
+    )
+
+
+def _checked(path: Path, listed: Mapping[str, str], name: str) -> bytes:
+    content = (path / name).read_bytes()
+    # Between the check of the whole and this read the file may have changed; only checked bytes go on.
+    if hashlib.sha256(content).hexdigest() != listed[name]:
+        raise BundleError("bundle-altered", f"{name} changed while it was read.", subjects=(name,))
+    return content
 
 
 def _manifest(path: Path) -> dict[str, str]:
@@ -129,6 +163,8 @@ def _metadata(path: Path) -> tuple[str, str, Settings]:
             sensitivity_by_diameter=tuple(
                 (float(lower), float(share)) for lower, share in given["sensitivity_by_diameter"]
             ),
+            applicability=read_applicability(content.get("applicability")),
+            detectability=read_detectability(content.get("detectability")),
         )
         return str(content["name"]), str(content["version"]), settings
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -5,7 +5,7 @@ Imports torch and MONAI when first called, so that nothing else pays for them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import torch
 
 WINDOW_HU = (-1000.0, 400.0)
+
+Field = NDArray[np.float32]
+TileRunner = Callable[[Field], Field]
+"""Takes a (d, h, w) window-scaled tile to (2, d, h, w) probabilities: mask, centre. Called from several threads."""
 
 
 @dataclass(frozen=True, slots=True)

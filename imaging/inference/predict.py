@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 
 from imaging.errors import NotApplicable
 from imaging.geometry.regions import lung_region
+from imaging.inference.applicability import check_lungs, check_scan
+from imaging.inference.backends import AUTO, ready_backend
 from imaging.inference.bundle import Bundle
 from imaging.inference.outlines import Outliner, Peak, find_peaks, to_candidates
 from imaging.inference.sampling import WorkingVolume, resample_box
-from imaging.inference.tiles import checkpoint_folder, forget_tiles, network_runner, run_tiles, tile_plan
+from imaging.inference.tiles import checkpoint_folder, forget_tiles, run_tiles, tile_plan
 from imaging.types import PointMm, Prediction, Volume
 
-BACKEND = "torch-cpu-float32"
 CLOSING_MM = 10.0
 MARGIN_MM = 12.0
 
@@ -38,27 +40,38 @@ def predict(
     progress: Callable[[int, int], None],
     checkpoint_dir: Path | None,
     threads: int,
+    backend: str = AUTO,
 ) -> Prediction:
     """Return the bundle's opinion on ``volume``.
 
     ``places``: LPS mm, where an outline is wanted; one ``OutlineOpinion`` each, in order. ``progress`` is told (tiles
     done, tiles in all). ``checkpoint_dir``: where finished tiles are kept until the end, so that a killed run resumes;
-    None keeps nothing. ``threads``: tiles computed at a time. The same volume and bundle give the same answer on the
-    same machine, whatever the number of threads. Candidates are inside the lungs only, most probable first.
-    Raises NotApplicable ``no-lung-region`` if no lungs are found, BundleError if the weights do not fit.
+    None keeps nothing. ``threads``: tiles computed at a time. ``backend``: of ``backends.CHOICES``. The same volume,
+    bundle and backend give the same answer on the same machine, whatever the number of threads. Candidates are inside
+    the lungs only, most probable first.
+    Raises NotApplicable ``no-lung-region`` if no lungs are found, or a code of ``imaging.inference.applicability``
+    where the scan is not of the kind that the bundle was validated for; BundleError if the weights do not fit or
+    nothing here runs them as they should.
     """
     began = time.perf_counter()
-    digest = input_digest(volume)
-    working, region = _lung_box(volume, bundle.settings.spacing_mm, bundle.settings.tile)
+    check_scan(volume=volume, applicability=bundle.settings.applicability)
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        # Compiling and checking the backend takes about as long as finding the lungs.
+        loading = aside.submit(ready_backend, bundle=bundle, choice=backend, threads=threads)
+        digest = input_digest(volume)
+        working, region = _lung_box(volume, bundle, threads)
+        chosen = loading.result()
     plan = tile_plan(region=region, tile=bundle.settings.tile, stride=bundle.settings.stride)
     folder = None
     if checkpoint_dir is not None:
-        folder = checkpoint_folder(root=checkpoint_dir, bundle=bundle, input_sha256=digest, plan=plan)
+        folder = checkpoint_folder(
+            root=checkpoint_dir, bundle=bundle, input_sha256=digest, plan=plan, backend=chosen.label
+        )
     mask_probability, centre_probability = run_tiles(
         hounsfield=working.hounsfield,
         plan=plan,
         tile=bundle.settings.tile,
-        runner=lambda: network_runner(bundle=bundle),
+        runner=chosen.run,
         threads=threads,
         progress=progress,
         folder=folder,
@@ -80,39 +93,48 @@ def predict(
     return Prediction(
         model=bundle.identity,
         input_sha256=digest,
-        backend=BACKEND,
+        backend=chosen.label,
         threshold=bundle.settings.threshold,
         candidates=candidates,
         outlines=outlines,
         validated_diameters_mm=bundle.settings.validated_diameters_mm,
         sensitivity_by_diameter=bundle.settings.sensitivity_by_diameter,
         seconds=time.perf_counter() - began,
+        backend_refusals=tuple(one.message for one in chosen.refused),
+        weights_sha256=bundle.weights_sha256,
     )
 
 
-def _lung_box(volume: Volume, spacing_mm: float, tile: int) -> tuple[WorkingVolume, NDArray[np.bool_]]:
+def _lung_box(volume: Volume, bundle: Bundle, threads: int) -> tuple[WorkingVolume, NDArray[np.bool_]]:
     """Return the box around the lungs on the network's grid, at least a tile large, and the lungs on it."""
-    spacing = volume.grid.spacing_mm
+    spacing, target, tile = volume.grid.spacing_mm, bundle.settings.spacing_mm, bundle.settings.tile
     lungs = lung_region(hounsfield=volume.hounsfield, spacing_mm=spacing, closing_mm=CLOSING_MM)
-    spans = [np.flatnonzero(lungs.any(axis=tuple(other for other in range(3) if other != axis))) for axis in range(3)]
-    if not len(spans[0]):
+    spans = _spans(lungs)
+    if spans is None:
         raise NotApplicable(
             "no-lung-region",
             "No lungs were found in the series: no air-filled region of at least 20 ml inside the body.",
             subjects=(volume.series_instance_uid,),
         )
+    check_lungs(
+        volume=volume,
+        lung_ml=float(np.count_nonzero(lungs)) * float(np.prod(spacing)) / 1000.0,
+        length_mm=(spans[0][1] - spans[0][0]) * spacing[0],
+        applicability=bundle.settings.applicability,
+    )
     margin = [int(np.ceil(MARGIN_MM / step)) for step in spacing]
-    low = [max(0, int(span[0]) - pad) for span, pad in zip(spans, margin, strict=True)]
-    high = [min(size, int(span[-1]) + 1 + pad) for span, pad, size in zip(spans, margin, lungs.shape, strict=True)]
+    low = [max(0, span[0] - pad) for span, pad in zip(spans, margin, strict=True)]
+    high = [min(size, span[1] + pad) for span, pad, size in zip(spans, margin, lungs.shape, strict=True)]
     working = resample_box(
         hounsfield=volume.hounsfield,
         spacing_mm=spacing,
         low=(low[0], low[1], low[2]),
         high=(high[0], high[1], high[2]),
-        target_mm=spacing_mm,
+        target_mm=target,
+        threads=threads,
     )
     pads = [(0, max(0, tile - size)) for size in working.hounsfield.shape]
-    padded = np.pad(working.hounsfield, pads, mode="edge")
+    padded = np.pad(working.hounsfield, pads, mode="edge") if any(pad for _, pad in pads) else working.hounsfield
     axes = [
         np.clip(np.rint(first + step * np.arange(size)).astype(int), 0, limit - 1)
         for first, step, size, limit in zip(
@@ -121,3 +143,17 @@ def _lung_box(volume: Volume, spacing_mm: float, tile: int) -> tuple[WorkingVolu
     ]
     region = np.pad(lungs[np.ix_(*axes)], pads)
     return WorkingVolume(padded, working.first, working.step, working.spacing_mm), region
+
+
+def _spans(region: NDArray[np.bool_]) -> list[tuple[int, int]] | None:
+    """Return where a region begins and ends (excluded) along each axis, None where it is empty."""
+    # Slice by slice, so that no axis is walked across the memory.
+    shadow = np.asarray(np.any(region, axis=0), dtype=np.bool_)
+    filled = [
+        np.flatnonzero(np.any(region, axis=(1, 2))),
+        np.flatnonzero(np.any(shadow, axis=1)),
+        np.flatnonzero(np.any(shadow, axis=0)),
+    ]
+    if not len(filled[0]):
+        return None
+    return [(int(one[0]), int(one[-1]) + 1) for one in filled]

@@ -6,7 +6,6 @@ Tile outputs are rounded to float16 whether or not they are kept, so that a resu
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,13 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging.errors import BundleError
-from imaging.inference.bundle import WEIGHTS, Bundle
-from imaging.inference.network import build_network, scale_window, tile_starts
+from imaging.inference.bundle import Bundle
+from imaging.inference.network import Field, TileRunner, scale_window, tile_starts
 from imaging.types import Index
-
-Field = NDArray[np.float32]
-TileRunner = Callable[[Field], NDArray[np.float16]]
 
 
 def tile_plan(*, region: NDArray[np.bool_], tile: int, stride: int) -> tuple[Index, ...]:
@@ -37,36 +32,17 @@ def tile_plan(*, region: NDArray[np.bool_], tile: int, stride: int) -> tuple[Ind
     )
 
 
-def network_runner(*, bundle: Bundle) -> TileRunner:
-    """Return a function from a (d, h, w) window-scaled tile to (2, d, h, w) probabilities (mask, centre), float16.
+def checkpoint_folder(*, root: Path, bundle: Bundle, input_sha256: str, plan: tuple[Index, ...], backend: str) -> Path:
+    """Return the folder for one scan's tiles: named after input, bundle and tiling, and in it after the backend.
 
-    Raises BundleError ``bundle-unreadable`` if the weights do not fit the network that the metadata describes.
+    Tiles of two backends, versions or processors differ in their last digits, so they never make one answer.
     """
-    import torch
-
-    network = build_network(bundle.settings.network)
-    try:
-        network.load_state_dict(torch.load(io.BytesIO(bundle.weights), map_location="cpu", weights_only=True))
-    except Exception as error:
-        message = f"{WEIGHTS} does not hold the weights of the network that the metadata describes."
-        raise BundleError("bundle-unreadable", message, subjects=(WEIGHTS,)) from error
-    network.eval()
-    torch.nn.utils.convert_conv3d_weight_memory_format(network, torch.channels_last_3d)
-
-    def run(tile: Field) -> NDArray[np.float16]:
-        # One thread a tile, tiles side by side: two threads on one tile wait for each other at every layer.
-        torch.set_num_threads(1)
-        with torch.inference_mode():
-            image = torch.from_numpy(tile)[None, None].contiguous(memory_format=torch.channels_last_3d)
-            return np.asarray(torch.sigmoid(network(image))[0].numpy(), dtype=np.float16)
-
-    return run
-
-
-def checkpoint_folder(*, root: Path, bundle: Bundle, input_sha256: str, plan: tuple[Index, ...]) -> Path:
-    """Return the folder for one scan's tiles: named after input, bundle and tiling alike."""
     key = json.dumps([input_sha256, bundle.identity.bundle_sha256, bundle.settings.tile, plan], separators=(",", ":"))
-    return root / f"tiles-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    return root / f"tiles-{_short(key)}" / _short(backend)
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def run_tiles(
@@ -74,7 +50,7 @@ def run_tiles(
     hounsfield: Field,
     plan: tuple[Index, ...],
     tile: int,
-    runner: Callable[[], TileRunner],
+    runner: TileRunner,
     threads: int,
     progress: Callable[[int, int], None],
     folder: Path | None,
@@ -82,9 +58,9 @@ def run_tiles(
     """Return (mask, centre) probabilities, each (slices, rows, columns) float32, 0 where no tile lies.
 
     Overlapping tiles are averaged, their middles weighing most. ``progress`` is told (tiles done, tiles in all) after
-    each. ``runner`` is only called if a tile is not in ``folder`` yet. ``threads`` tiles are computed at a time and
-    added up in the order of the plan, so that their number changes nothing. ``hounsfield`` must be at least ``tile``
-    long on each axis.
+    each. ``runner`` is only called for tiles that are not in ``folder`` yet. ``threads`` tiles are computed at a time
+    and added up in the order of the plan, so that their number changes nothing. ``hounsfield`` must be at least
+    ``tile`` long on each axis.
     """
     total = np.zeros((2, *hounsfield.shape), dtype=np.float32)
     weight = np.zeros(hounsfield.shape, dtype=np.float32)
@@ -105,21 +81,19 @@ def _outputs(
     hounsfield: Field,
     plan: tuple[Index, ...],
     tile: int,
-    runner: Callable[[], TileRunner],
+    runner: TileRunner,
     threads: int,
     folder: Path | None,
 ) -> Iterator[NDArray[np.float16]]:
     """Yield the tiles' outputs in order, stored ones from disk. Those computed are stored before they are yielded."""
-    ready: TileRunner | None = None
     waiting: deque[tuple[int, NDArray[np.float16] | Future[NDArray[np.float16]]]] = deque()
     with ThreadPoolExecutor(max_workers=threads) as pool:
         for number in range(len(plan) + threads):
             if number < len(plan):
                 output = None if folder is None else _stored(folder, number, tile)
                 if output is None:
-                    ready = ready or runner()
                     box = tuple(slice(first, first + tile) for first in plan[number])
-                    waiting.append((number, pool.submit(ready, scale_window(hounsfield[box]))))
+                    waiting.append((number, pool.submit(_computed, runner, hounsfield[box])))
                 else:
                     waiting.append((number, output))
             if len(waiting) < threads and number < len(plan) - 1:
@@ -136,12 +110,19 @@ def _outputs(
                 yield given
 
 
+def _computed(runner: TileRunner, hounsfield: Field) -> NDArray[np.float16]:
+    return np.asarray(runner(scale_window(hounsfield)), dtype=np.float16)
+
+
 def forget_tiles(folder: Path) -> None:
-    """Remove a finished scan's tiles."""
-    for path in folder.glob("tile-*.npy"):
+    """Remove a finished scan's tiles, those that another backend left behind as well."""
+    scan = folder.parent
+    for path in scan.glob("*/tile-*"):
         path.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    for place in (*scan.glob("*"), scan):
+        # Whatever else lies there was not put there by this module.
+        if place.is_dir() and not any(place.iterdir()):
+            place.rmdir()
 
 
 def _stored(folder: Path, number: int, tile: int) -> NDArray[np.float16] | None:

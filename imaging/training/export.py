@@ -15,9 +15,10 @@ import monai
 import numpy as np
 import torch
 
-from imaging.inference.bundle import MANIFEST, METADATA, WEIGHTS, bundle_digest, file_digests
+from imaging.inference.bundle import GRAPH, METADATA, REFERENCE, WEIGHTS
 from imaging.inference.network import WINDOW_HU
 from imaging.training.backgrounds import WORKING_MM
+from imaging.training.graph import add_graph, pin
 from imaging.training.run import SHAPE
 
 NAME = "lung_nodule_qa"
@@ -45,10 +46,12 @@ def export(*, training: Path, bundle: Path, version: str, measured: Path | None)
     _write(bundle / METADATA, _metadata(version, lineage, known))
     _write(bundle / "configs" / "inference.json", _inference())
     _write(bundle / "configs" / "train.json", _training(lineage))
-    files = file_digests(bundle)
-    digest = bundle_digest(files)
-    _write(bundle / MANIFEST, {"name": NAME, "version": version, "bundle_sha256": digest, "files": files})
-    return digest
+    for name in (*GRAPH, REFERENCE):
+        # Those of weights that were here before would speak for these.
+        (bundle / name).unlink(missing_ok=True)
+    pin(bundle, name=NAME, version=version)
+    add_graph(bundle)
+    return pin(bundle, name=NAME, version=version)
 
 
 def _small(name: str, value: torch.Tensor) -> torch.Tensor:
@@ -110,6 +113,8 @@ def _metadata(version: str, lineage: dict[str, object], known: dict[str, object]
             "validated_diameters_mm": known["validated_diameters_mm"],
             "sensitivity_by_diameter": known["sensitivity_by_diameter"],
         },
+        "applicability": known.get("applicability"),
+        "detectability": known.get("detectability"),
         "measured": known["figures"],
         "lineage": lineage,
     }

@@ -1,10 +1,12 @@
 """A tiny untrained bundle, enough to test everything but how good the model is."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from imaging.inference.backends import forget_backends
 from imaging.inference.bundle import MANIFEST, METADATA, WEIGHTS, bundle_digest, file_digests
 from imaging.phantom.chest import PhantomCase, chest_phantom
 
@@ -13,6 +15,14 @@ def write_manifest(path: Path) -> str:
     files = file_digests(path)
     (path / MANIFEST).write_text(json.dumps({"files": files}))
     return bundle_digest(files)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    """Backends are kept for the life of a process: no test may be handed another's."""
+    forget_backends()
+    yield
+    forget_backends()
 
 
 @pytest.fixture

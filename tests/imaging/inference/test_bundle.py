@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from imaging.errors import BundleError
+from imaging.inference.backends import ready_backend
 from imaging.inference.bundle import MANIFEST, METADATA, WEIGHTS, load_bundle, shipped_bundle
-from imaging.inference.tiles import network_runner
 from tests.imaging.inference.conftest import write_manifest
 
 
@@ -93,15 +93,16 @@ class Trap:
         return (Path.touch, (Path("sprung"),))  # type: ignore[return-value]  # a pickle's own shape
 
 
+@pytest.mark.parametrize("choice", ["openvino-f32", "torch"])
 def test_weights_that_would_run_code_are_refused_and_do_not_run(
-    bundle_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bundle_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, choice: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (bundle_folder / WEIGHTS).write_bytes(pickle.dumps(Trap()))
     write_manifest(bundle_folder)
     bundle = load_bundle(bundle_folder, expected_sha256=None)
     with pytest.raises(BundleError) as caught:
-        network_runner(bundle=bundle)
+        ready_backend(bundle=bundle, choice=choice, threads=1)
     assert caught.value.subjects == (WEIGHTS,)
     assert not (tmp_path / "sprung").exists()
 

@@ -8,9 +8,10 @@ import pytest
 
 from imaging.errors import NotApplicable
 from imaging.inference import predict as module
+from imaging.inference.backends import Backend, ready_backend
 from imaging.inference.bundle import Bundle, load_bundle
+from imaging.inference.network import Field
 from imaging.inference.predict import input_digest, predict
-from imaging.inference.tiles import TileRunner, network_runner
 from imaging.phantom.chest import PhantomCase
 from imaging.types import Prediction, Volume
 
@@ -19,21 +20,21 @@ class Killed(BaseException):
     """Stands for kill -9."""
 
 
-class CountingRunner:
-    """The real runner, counting the tiles that it computes."""
+class CountingBackend:
+    """The real backend, counting the tiles that it computes once it is ready."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tiles = 0
-        monkeypatch.setattr(module, "network_runner", self)
+        monkeypatch.setattr(module, "ready_backend", self)
 
-    def __call__(self, *, bundle: Bundle) -> TileRunner:
-        run = network_runner(bundle=bundle)
+    def __call__(self, *, bundle: Bundle, choice: str, threads: int) -> Backend:
+        backend = ready_backend(bundle=bundle, choice=choice, threads=threads)
 
-        def counted(tile: np.ndarray) -> np.ndarray:
+        def counted(tile: Field) -> Field:
             self.tiles += 1
-            return run(tile)
+            return backend.run(tile)
 
-        return counted
+        return replace(backend, run=counted)
 
 
 @pytest.fixture
@@ -42,13 +43,26 @@ def bundle(bundle_folder: Path) -> Bundle:
 
 
 def once(
-    volume: Volume, bundle: Bundle, folder: Path | None = None, stop_after: int | None = None, threads: int = 1
+    volume: Volume,
+    bundle: Bundle,
+    folder: Path | None = None,
+    stop_after: int | None = None,
+    threads: int = 1,
+    backend: str = "auto",
 ) -> Prediction:
     def progress(done: int, total: int) -> None:
         if done == stop_after:
             raise Killed
 
-    return predict(volume, bundle, places=[(0.0, 0.0, 0.0)], progress=progress, checkpoint_dir=folder, threads=threads)
+    return predict(
+        volume,
+        bundle,
+        places=[(0.0, 0.0, 0.0)],
+        progress=progress,
+        checkpoint_dir=folder,
+        threads=threads,
+        backend=backend,
+    )
 
 
 def same(first: Prediction, second: Prediction) -> bool:
@@ -79,7 +93,7 @@ def test_a_killed_prediction_computes_only_the_rest(
     scan: PhantomCase, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = once(scan.volume, bundle)
-    counter = CountingRunner(monkeypatch)
+    counter = CountingBackend(monkeypatch)
     once(scan.volume, bundle)
     total = counter.tiles
     assert total > 3
@@ -101,7 +115,7 @@ def test_a_tile_cut_short_by_a_crash_is_computed_again(
         once(scan.volume, bundle, tmp_path, stop_after=3)
     stored = sorted(tmp_path.rglob("tile-*.npy"))
     stored[1].write_bytes(stored[1].read_bytes()[:100])
-    counter = CountingRunner(monkeypatch)
+    counter = CountingBackend(monkeypatch)
     resumed = once(scan.volume, bundle, tmp_path)
     assert same(whole, resumed)
     assert counter.tiles >= 2
@@ -115,7 +129,7 @@ def test_tiles_of_another_scan_are_not_taken(
     changed = scan.volume.hounsfield.copy()
     changed[20, 50, 50] += 1
     other = replace(scan.volume, hounsfield=changed)
-    counter = CountingRunner(monkeypatch)
+    counter = CountingBackend(monkeypatch)
     once(other, bundle)
     total, counter.tiles = counter.tiles, 0
     once(other, bundle, tmp_path)
