@@ -11,6 +11,9 @@ from collections.abc import Mapping
 
 LARGEST_INTEGER = 2**53 - 1
 
+# Python escapes exactly what RFC 8785 asks once non-ASCII characters are left alone.
+_QUOTE = json.JSONEncoder(ensure_ascii=False).encode
+
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
 
@@ -61,5 +64,4 @@ def _string(value: str, where: str) -> str:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         raise NotCanonical(f"{where}: the string holds half of a surrogate pair") from error
-    # Python escapes exactly what RFC 8785 asks once non-ASCII characters are left alone.
-    return json.dumps(value, ensure_ascii=False)
+    return _QUOTE(value)

@@ -28,6 +28,7 @@ from pydicom.uid import (
 
 from imaging.errors import UnreadableFile
 from imaging.readers.limits import ReadLimits
+from imaging.readers.plain_values import ELSEWHERE, plain_value
 
 # pydicom's warnings and log lines quote element values, any of which may be a person's name. What is wrong with a value
 # that matters is found by the functions below.
@@ -261,6 +262,9 @@ def optional(read: Callable[[Dataset, str], float | None], dataset: Dataset, key
 
 
 def _value(dataset: Dataset, keyword: str) -> object:
+    plain = plain_value(dataset, keyword)
+    if plain is not ELSEWHERE:
+        return plain
     try:
         value: object = dataset.get(keyword)
     # A lazily parsed element raises here whatever its damaged bytes provoke.
