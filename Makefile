@@ -9,6 +9,7 @@ PORT ?= 8000
 STUDIES ?=
 ANNOTATIONS ?=
 PYTEST ?=
+BENCH ?=
 
 python := .venv/bin/python
 frontend := qaservice/portal/frontend
@@ -33,8 +34,8 @@ test: preflight .venv/installed-dev $(built) ## run every test, with the Postgre
 check: preflight .venv/installed-dev $(frontend)/node_modules/.installed ## lint, types, contracts, migrations, deployment settings, API schema
 	@deploy/setup/check.sh
 
-bench: preflight .venv/installed-dev ## measure, with fixed seeds, into var/bench/*.json
-	@$(python) -m tests.benchmarks.run
+bench: preflight .venv/installed-dev ## measure, with fixed seeds, into docs/benchmarks.json (BENCH="ingest.sqlite")
+	@$(python) -m tests.benchmarks.run $(BENCH)
 
 frontend: preflight $(built) ## build the portal's scripts where they changed
 

@@ -106,17 +106,32 @@ def private_postgres() -> Iterator[str]:
 
     initdb refuses root, so as root the cluster belongs to the account "postgres" that the package made.
     """
+    with _postgres(
+        Path(tempfile.gettempdir()), "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+    ) as url:
+        yield url
+
+
+@contextmanager
+def durable_postgres(around: Path) -> Iterator[str]:
+    """Run the same with its data below ``around`` and PostgreSQL's own defaults, which sync every commit."""
+    with _postgres(around, "-c fsync=on -c synchronous_commit=on -c full_page_writes=on") as url:
+        yield url
+
+
+@contextmanager
+def _postgres(around: Path, durability: str) -> Iterator[str]:
     binaries = find_postgres()
     assert binaries is not None
     port = free_port()
     as_owner: list[str] = []
-    folder = Path(tempfile.mkdtemp(prefix="qaservice-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="qaservice-postgres-", dir=around))
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
         as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
     settings = (
-        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off "
-        "-c synchronous_commit=off -c full_page_writes=off -c max_connections=60"
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} {durability} "
+        "-c max_connections=60"
     )
     data = folder / "data"
     owner = [*as_owner, "env", "-C", str(folder)]

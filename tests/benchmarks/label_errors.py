@@ -8,9 +8,11 @@ training's phantoms, with other seeds, so this is a regression test and no claim
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +26,9 @@ from imaging.phantom.simulated_readers import simulated_readers
 from imaging.pipeline import AnalysisParameters, analyse
 from imaging.types import AnnotationSet, Case, LabelIssue, Prediction, Volume
 from tests.benchmarks.baseline import blob_prediction
+from tests.benchmarks.lines import Line, more_is_better
 
+NAMES = ("label_errors.average_precision", "label_errors.recall_at_budget")
 SEED = 2_000_000_000
 SCANS = 20
 ERRORS_A_SCAN = 5
@@ -43,12 +47,35 @@ class Scan:
     flags: tuple[LabelIssue, ...]
 
 
+def measured(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[str, object]]:
+    """Return the lines of the benchmarks wanted, and all figures."""
+    figures = measure()
+    ours, peer = figures["bundle"], figures["log-filter"]
+    assert isinstance(ours, Mapping) and isinstance(peer, Mapping)
+    note = (
+        "`label_errors.*`: injected label errors on synthetic scans that no training has seen, found by the bundle's "
+        "opinion and the readers'; the peer puts an untrained blob filter in the place of the bundle."
+    )
+    found = [
+        more_is_better(
+            name,
+            float(ours[key]),
+            key.replace("_", " "),
+            peer="untrained blob filter",
+            peer_value=float(peer[key]),
+            note=note,
+        )
+        for name, key in zip(NAMES, ("average_precision", "recall_at_budget"), strict=True)
+    ]
+    return [line for line in found if line.bench in wanted], figures
+
+
 def measure() -> Mapping[str, object]:
     """Return recall at the budget, average precision with its interval, and the ceiling, by source of opinion."""
     bundle = load_bundle(shipped_bundle(), expected_sha256=None)
     scans: dict[str, list[Scan]] = {"bundle": [], "log-filter": [], "readers-alone": []}
     for number in range(SCANS):
-        print(f"  scan {number + 1} of {SCANS}", flush=True)
+        print(f"  scan {number + 1} of {SCANS}", file=sys.stderr, flush=True)
         case = chest_phantom(seed=SEED + number, shape=SHAPE, spacing_mm=SPACING_MM, nodule_count=NODULES_A_SCAN)
         honest = simulated_readers(case=case, seed=SEED)
         sets, errors = inject_errors(annotation_sets=honest, case=case, seed=SEED, count=ERRORS_A_SCAN)

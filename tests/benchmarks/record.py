@@ -5,9 +5,27 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
+from tests.benchmarks.lines import Line, alone
+
+NAMES = ("record.events", "record.row_changes", "record.sealed", "record.verified")
 CHANGES = 1000
+
+
+def measured(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[str, object]]:
+    """Return the lines of the benchmarks wanted, and all figures."""
+    figures = measure()
+    note = "`record.*`: SQLite in WAL mode with synchronous=FULL, one process; no peer seals what it records."
+    rates = {
+        "record.events": ("events_a_second", "events/s"),
+        "record.row_changes": ("row_changes_a_second", "changes/s"),
+        "record.sealed": ("sealed_a_second", "events/s"),
+        "record.verified": ("verified_events_a_second", "events/s"),
+    }
+    found = [alone(name, float(str(figures[key])), unit, note=note) for name, (key, unit) in rates.items()]
+    return [line for line in found if line.bench in wanted], figures
 
 
 def measure() -> Mapping[str, object]:

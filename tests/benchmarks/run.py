@@ -1,45 +1,74 @@
-"""Measure, with fixed seeds, and write one JSON file a benchmark: ``python -m tests.benchmarks.run [names]``.
+"""Measure, with fixed seeds: ``python -m tests.benchmarks.run [names]``; a name may be a group's, such as ``ingest``.
 
-docs/benchmarks.md quotes these figures and says which of them mean what. Nothing here is a test: a benchmark has no
-threshold, a regression shows in the figures.
+Each benchmark prints one JSON object a line, which is merged into docs/benchmarks.json and shown in docs/benchmarks.md;
+what it measured in detail goes to var/bench. Nothing here is a test: a benchmark has no threshold, a regression shows
+in the figures.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from tests.benchmarks import label_errors, record
+from tests.benchmarks import label_errors, lines, record
+from tests.benchmarks.ingest import measure as ingest
+from tests.benchmarks.lines import Line
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "var" / "bench"
-BENCHMARKS: dict[str, Callable[[], Mapping[str, object]]] = {
-    "label-errors": label_errors.measure,
-    "record": record.measure,
-}
+ARRAY = ROOT / "docs" / "benchmarks.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+Measured = tuple[Sequence[Line], Mapping[str, object]]
 
 
-def main(names: list[str]) -> int:
-    """Run the benchmarks named, or all of them."""
-    unknown = sorted(set(names) - set(BENCHMARKS))
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Benchmarks that are measured together. ``measure`` takes the names wanted and a folder to work in."""
+
+    detail: str
+    names: tuple[str, ...]
+    measure: Callable[[Collection[str], Path], Measured]
+
+
+GROUPS = (
+    Group("label-errors", label_errors.NAMES, label_errors.measured),
+    Group("record", record.NAMES, record.measured),
+    Group("ingest", ingest.NAMES, ingest.measure),
+)
+
+
+def main(asked: list[str]) -> int:
+    """Run the benchmarks asked for, by name or group, or all of them."""
+    known = {name for group in GROUPS for name in group.names}
+    wanted = {name for one in asked or known for name in known if name == one or name.startswith(f"{one}.")}
+    unknown = [one for one in asked if not any(name == one or name.startswith(f"{one}.") for name in known)]
     if unknown:
-        print(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        print(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(sorted(known))}", file=sys.stderr)
         return 2
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    for name in names or BENCHMARKS:
-        print(f"{name} ...", flush=True)
+    for group in GROUPS:
+        chosen = wanted & set(group.names)
+        if not chosen:
+            continue
+        print(f"{group.detail} ...", file=sys.stderr, flush=True)
         began = time.monotonic()
-        figures = BENCHMARKS[name]()
-        path = OUTPUT / f"{name}.json"
+        measured, figures = group.measure(chosen, OUTPUT)
         result = {**figures, "wall_seconds": round(time.monotonic() - began, 1), "environment": environment()}
+        path = OUTPUT / f"{group.detail}.json"
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        print(f"  wrote {path.relative_to(ROOT)}")
+        for line in measured:
+            print(line.as_json(), flush=True)
+        array = lines.merge(ARRAY, measured, environment(), datetime.datetime.now(datetime.UTC).date().isoformat())
+        lines.show(PAGE, array)
     return 0
 
 

@@ -1,0 +1,1 @@
+"""How fast a delivery becomes durable, beside Orthanc on the same machine in the same run."""

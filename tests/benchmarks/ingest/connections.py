@@ -1,0 +1,65 @@
+"""Sending files over HTTP on several connections at once, each kept open, as a sender of DICOM over the web does."""
+
+from __future__ import annotations
+
+import http.client
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+DICOM = "application/dicom"
+BOUNDARY = "benchmark-boundary"
+MULTIPART = f'multipart/related; type="{DICOM}"; boundary={BOUNDARY}'
+
+
+def send_all(
+    *, files: Sequence[Path], port: int, path: str, headers: Mapping[str, str], connections: int, together: int
+) -> float:
+    """POST all files on ``connections`` connections to this machine and return the seconds it took.
+
+    One file a request as it is where ``together`` is 1, else so many as ``multipart/related``. Raises RuntimeError with
+    the first answer that is not 200.
+    """
+    waiting: queue.SimpleQueue[Sequence[Path]] = queue.SimpleQueue()
+    for start in range(0, len(files), together):
+        waiting.put(files[start : start + together])
+    faults: list[str] = []
+
+    def work() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+        try:
+            while not faults:
+                try:
+                    batch = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                kind = DICOM if together == 1 else MULTIPART
+                body = batch[0].read_bytes() if together == 1 else _multipart(batch)
+                connection.request("POST", path, body=body, headers={"Content-Type": kind, **headers})
+                answer = connection.getresponse()
+                text = answer.read()
+                if answer.status != 200:
+                    faults.append(f"{answer.status}: {text[:300]!r}")
+        # Whatever ends a thread ends the measurement; a half of it would be no figure.
+        except Exception as error:
+            faults.append(repr(error))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(connections)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - began
+    if faults:
+        raise RuntimeError(faults[0])
+    return seconds
+
+
+def _multipart(batch: Sequence[Path]) -> bytes:
+    head = f"--{BOUNDARY}\r\nContent-Type: {DICOM}\r\n\r\n".encode()
+    return b"".join([*(head + file.read_bytes() + b"\r\n" for file in batch), f"--{BOUNDARY}--\r\n".encode()])
