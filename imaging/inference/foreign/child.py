@@ -1,7 +1,7 @@
-"""The process that runs a bundle: ``python -m imaging.inference.foreign.child FOLDER DESCRIPTOR``, started by ``running`` alone.
+"""The process that runs a bundle, started by ``running`` alone with its private folder and a pipe for progress.
 
 It puts its walls up first, loads libraries behind them, and only then looks at the bundle. Its answer is one JSON
-file and plain arrays in its work folder; lines of progress go to a pipe. Standard streams go nowhere.
+file and plain arrays in its work folder. Standard streams go nowhere.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from imaging.inference.foreign import layout
 from imaging.inference.foreign.confinement import bound_memory, bound_processor_time, confine
 
 _SECONDS_BETWEEN_LINES = 0.2
+_LONGEST_TEXT = 240
 
 
 def main(folder: Path, progress: int) -> int:
@@ -46,7 +47,7 @@ def main(folder: Path, progress: int) -> int:
         answer["refused"] = [error.code, error.message]
     except MemoryError:
         answer["refused"] = ["bundle-out-of-memory", "It took more memory than it may."]
-    # Other people's code raises anything. Its text may quote an image's header, so its kind and place are told.
+    # Other people's code raises anything, among it what ends a process.
     except BaseException as error:
         answer["refused"] = ["bundle-failed", _described(error)]
     _answer(work, answer)
@@ -137,13 +138,14 @@ class _Progress:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._told = float("-inf")
+        self._done = -1
         os.set_blocking(descriptor, False)
 
     def __call__(self, done: int, total: int, note: str) -> None:
         moment = time.monotonic()
-        if moment - self._told < _SECONDS_BETWEEN_LINES:
+        if done == self._done and moment - self._told < _SECONDS_BETWEEN_LINES:
             return
-        self._told = moment
+        self._told, self._done = moment, done
         try:
             os.write(self._descriptor, json.dumps([done, total, note]).encode() + b"\n")
         except OSError:
@@ -151,20 +153,19 @@ class _Progress:
 
 
 def _described(error: BaseException) -> str:
-    frames = []
-    trace = error.__traceback__
+    """Return what went wrong first. The image that was handed over says nothing of a person, so a text may be told."""
+    first = error
+    while (before := first.__cause__ or first.__context__) is not None:
+        first = before
+    if isinstance(first, BundleError):
+        return first.message
+    trace = first.__traceback__
+    place = ""
     while trace is not None:
-        frames.append((Path(trace.tb_frame.f_code.co_filename).name, trace.tb_lineno))
+        place = f" in {Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}"
         trace = trace.tb_next
-    place = f" in {frames[-1][0]}, line {frames[-1][1]}" if frames else ""
-    causes = [type(error).__name__]
-    cause = error.__cause__ or error.__context__
-    while cause is not None and len(causes) < 5:
-        if isinstance(cause, BundleError):
-            return cause.message
-        causes.append(type(cause).__name__)
-        cause = cause.__cause__ or cause.__context__
-    return f"It failed with {' after '.join(causes)}{place}."
+    text = " ".join(str(first).split())[:_LONGEST_TEXT]
+    return f"It failed with {type(first).__name__}{place}{': ' + text if text else ''}."
 
 
 def _answer(work: Path, answer: Mapping[str, Any]) -> None:

@@ -161,6 +161,8 @@ def _start(folder: Path, limits: ChildLimits, progress: int) -> subprocess.Popen
     environment = {
         "HOME": str(work),
         "TMPDIR": str(work),
+        # Libraries ask who they run as; the file that would say is out of reach.
+        "USER": "bundle",
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": str(limits.threads),
         "OPENBLAS_NUM_THREADS": str(limits.threads),
@@ -179,8 +181,7 @@ def _start(folder: Path, limits: ChildLimits, progress: int) -> subprocess.Popen
         env=environment,
         cwd=work,
         start_new_session=True,
-        pass_fds=(layout.PROGRESS_DESCRIPTOR, progress),
-        preexec_fn=keep_progress,
+        pass_fds=(progress,),
     )
 
 
@@ -240,7 +241,8 @@ _CODES = frozenset({"confinement-missing", "bundle-failed", "bundle-out-of-memor
 
 def _refusal(refused: object) -> tuple[str, str]:
     if isinstance(refused, list) and len(refused) == 2 and refused[0] in _CODES:
-        return str(refused[0]), f"The bundle gave no result. {str(refused[1])[:400]}"
+        told = "".join(letter if letter.isprintable() else " " for letter in str(refused[1])[:400])
+        return str(refused[0]), f"The bundle gave no result. {told}"
     return "bundle-failed", "The bundle gave no result, and no reason that is taken."
 
 

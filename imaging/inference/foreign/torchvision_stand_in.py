@@ -130,6 +130,8 @@ def provide() -> bool:
         module = ModuleType(name, "A stand-in: see imaging.inference.foreign.torchvision_stand_in.")
         module.__spec__ = ModuleSpec(name, None, is_package=True)
         module.__path__ = []
+        # MONAI takes a package without a file for an empty folder.
+        module.__file__ = __file__
         for member, value in members.items():
             setattr(module, member, value)
         sys.modules[name] = module
