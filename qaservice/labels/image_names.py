@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import PurePosixPath
 
 from qaservice.projects.models import Project
-from qaservice.studies.models import IngestItem, Instance
+from qaservice.studies.models import AnnotationFile, IngestItem, Instance, Series
 
 # Taken off a name to get its stem; any other dot is part of it, as in a UID.
 _SUFFIXES: tuple[str, ...] = (
@@ -114,6 +115,27 @@ class ImageNames:
             if len(series) == 1:
                 index[parts[-1]].append(_Named(parts, ingest, self._image_of_series[next(iter(series))]))
         return index
+
+
+def series_beside(file: AnnotationFile, series: Sequence[Series]) -> Series | None:
+    """Return the one series whose images lie nearest to a label file in the folders of its own delivery, if one does.
+
+    Near means that their paths agree from the beginning for longer. None where two are equally near, or none came.
+    """
+    own = _parts(file.name)[:-1]
+    depths: dict[Series, int] = {}
+    for one in series:
+        uids = Instance.objects.filter(project_id=one.project_id, series_instance_uid=one.series_instance_uid)
+        rows = IngestItem.objects.filter(ingest_id=file.ingest_id, uid__in=uids.values("sop_instance_uid"))
+        agreed = [_shared_depth(own, _parts(name)[:-1]) for name in rows.values_list("name", flat=True)]
+        if agreed:
+            depths[one] = max(agreed)
+    nearest = [one for one, depth in depths.items() if depth == max(depths.values())]
+    return nearest[0] if len(nearest) == 1 else None
+
+
+def _shared_depth(first: tuple[str, ...], second: tuple[str, ...]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
 
 
 def _nearest(candidates: list[_Named], parts: tuple[str, ...]) -> str | None:

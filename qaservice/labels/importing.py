@@ -15,6 +15,7 @@ from imaging.readers.label_files import is_dicom
 from imaging.types import AnnotationImport
 from qaservice.labels.combining import ONE_IMAGE_KINDS, FileLabels, combined, digests_held, list_of
 from qaservice.labels.described import Described
+from qaservice.labels.image_names import series_beside
 from qaservice.labels.models import AnnotationSet
 from qaservice.labels.reading import LabelReader
 from qaservice.labels.selectors import is_refused
@@ -150,13 +151,20 @@ def _labels(
     series = [one for one in described.series if one.grid is not None]
     if described.certain and described.several:
         return [(one, reader.labels(file, data, one, context)) for one in series]
-    first: tuple[Series, AnnotationImport] | None = None
-    for one in series:
-        labels = reader.labels(file, data, one, context)
-        if labels.annotation_sets:
-            return [(one, labels)]
-        first = first or (one, labels)
-    return [] if first is None else [first]
+    read = [(one, reader.labels(file, data, one, context)) for one in series]
+    fitting = [(one, labels) for one, labels in read if labels.annotation_sets]
+    if len(fitting) > 1 and not described.certain:
+        # Phases of one scan share their grid: a mask that names no image fits all of them, and belongs to one.
+        beside = series_beside(file, [one for one, _ in fitting])
+        if beside is None:
+            named = ", ".join(one.series_instance_uid for one, _ in fitting[:3])
+            raise UnreadableFile(
+                "several-series-fit",
+                f"The label names no image and fits {len(fitting)} series alike ({named}): put it into the folder of "
+                "the one that it was drawn on, or name that series in its file name, and send it again.",
+            )
+        fitting = [(one, labels) for one, labels in fitting if one == beside]
+    return fitting[:1] or read[:1]
 
 
 def _nowhere(described: Described, header: SliceHeader | None) -> _Found:

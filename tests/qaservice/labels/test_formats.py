@@ -221,3 +221,20 @@ def test_a_box_is_stored_with_both_corners_and_its_longer_edge_in_the_slice(proj
     [finding] = annotation_sets_of(series=series)[0].findings
     assert finding.box is not None and finding.mask is None and finding.point_mm is None
     assert sorted((finding.box.corner_mm[0], finding.box.opposite_corner_mm[0])) == pytest.approx([-3.25, 0.25])
+
+
+def test_a_mask_that_fits_two_phases_alike_is_refused_until_its_folder_says_which(
+    project: Project, tmp_path: Path
+) -> None:
+    mask = MAKERS["nifti"].valid()
+    first = {f"first/{name}": data for name, data in series_files(count=SLICES).items()}
+    second = {f"second/{name}": data for name, data in series_files(series=OTHER_SERIES, count=SLICES).items()}
+    alone = labels(project, tmp_path, "alone", {**first, **second, "mask.nii.gz": mask})
+    item = IngestItem.objects.get(ingest=alone, name="mask.nii.gz")
+    assert (item.outcome, item.code) == ("refused", "several-series-fit"), item.message
+    assert SERIES in item.message and OTHER_SERIES in item.message
+    assert AnnotationSet.objects.count() == 0
+    again = {**first, **second, "second/mask.nii.gz": mask}
+    beside = labels(project, tmp_path, "beside", again)
+    assert outcomes(beside)["second/mask.nii.gz"][0] == "stored", message(beside, "second/mask.nii.gz")
+    assert AnnotationSet.objects.get().series.series_instance_uid == OTHER_SERIES
