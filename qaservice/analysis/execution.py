@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from compliance.recording import SYSTEM, change
 from imaging.checks.base import CheckParameters
@@ -10,8 +11,10 @@ from imaging.masks.place import centre_of
 from imaging.pipeline import AnalysisParameters, analyse
 from imaging.types import AnnotationSet as ImagingSet
 from imaging.types import Case, Category, PointMm, Rejection
-from qaservice.analysis.models import AnalysisRun, RunState, SeriesResult
-from qaservice.analysis.opinions import opinion_of
+from qaservice.analysis import evaluating  # noqa: F401  # its executor is registered where jobs look for one
+from qaservice.analysis.leakage import independence_of
+from qaservice.analysis.models import AnalysisRun, Independence, RunState, SeriesResult, SeriesStanding
+from qaservice.analysis.opinions import no_opinion, opinion_of
 from qaservice.analysis.results import store_result
 from qaservice.analysis.services import START_KIND
 from qaservice.analysis.states import RUN
@@ -20,6 +23,7 @@ from qaservice.jobs.models import Job
 from qaservice.jobs.registry import JobContext, executor
 from qaservice.jobs.services import enqueue
 from qaservice.labels.selectors import annotation_sets_of, series_of_version, standing_sets
+from qaservice.projects.models import LeakagePolicy
 from qaservice.studies.models import Series
 from qaservice.studies.selectors import volume_of
 
@@ -77,15 +81,20 @@ def analyse_series(context: JobContext) -> None:
     series = Series.objects.select_related("study").get(pk=series_id)
     volume = volume_of(series)
     sets = annotation_sets_of(series=series)
-    opinion = opinion_of(
-        model=run.model,
-        predictions=run.external_predictions,
-        project=run.project,
-        series=series,
-        volume=volume,
-        places=_places(sets),
-        progress=lambda done, total: context.progress(done, total, "QA model"),
-    )
+    known = independence_of(model=run.model, series=series)
+    refused = known.independence == Independence.NOT_INDEPENDENT and run.project.leakage_policy == LeakagePolicy.REFUSE
+    if refused:
+        opinion = no_opinion(model=run.model, volume=volume, because=f"it was not asked: {known.why}")
+    else:
+        opinion = opinion_of(
+            model=run.model,
+            predictions=run.external_predictions,
+            project=run.project,
+            series=series,
+            volume=volume,
+            places=_places(sets),
+            progress=lambda done, total: context.progress(done, total, "QA model"),
+        )
     parameters = AnalysisParameters(checks=CheckParameters(**run.parameters))
     case = Case(
         volume=volume,
@@ -94,11 +103,19 @@ def analyse_series(context: JobContext) -> None:
         import_rejections=_import_rejections(series),
     )
     outcome = analyse(case=case, parameters=parameters)
+    # What the checks say without the model tells which flags rest on it.
+    alone = (
+        outcome if opinion.prediction is None else analyse(case=replace(case, prediction=None), parameters=parameters)
+    )
     store_result(
         run=run,
         series=series,
         opinion=opinion,
         outcome=outcome,
+        without_model=alone.issues,
+        independence=SeriesStanding(
+            run=run, series=series, independence=known.independence, why=known.why[:500], refused=refused
+        ),
         complete=lambda: _complete(context=context, run=run),
     )
 

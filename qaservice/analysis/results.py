@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from django.db.models import Max
 
 from compliance.recording import SYSTEM, change
 from imaging.types import AnalysisOutcome, LabelIssue
-from qaservice.analysis.identity import Sighting, is_same, reopening_reason
-from qaservice.analysis.models import AnalysisRun, Flag, FlagObservation, FlagState, SeriesResult
+from qaservice.analysis.identity import is_same, reopening_reason
+from qaservice.analysis.models import (
+    AnalysisRun,
+    Fitness,
+    Flag,
+    FlagObservation,
+    FlagState,
+    Independence,
+    ObservationStanding,
+    SeriesResult,
+    SeriesStanding,
+)
 from qaservice.analysis.opinions import Opinion
-from qaservice.analysis.selectors import evidence_of, known_flags, latest_observation, sighting_of
+from qaservice.analysis.selectors import evidence_of, known_flags, sighting_of
 from qaservice.analysis.serialise import MASK_MEDIA_TYPE, MaskShelf, prediction_as_json, proposals_as_json
+from qaservice.analysis.standing import holds_back, last_free, part_of_model, run_fitness, sighting_of_issue
 from qaservice.analysis.states import FLAG
 from qaservice.common.transitions import step
 from qaservice.projects.models import Project
 from qaservice.storage.services import store_blobs, write_bytes
 from qaservice.studies.models import Series
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Which run said it, what its model said, what the checks say without the model, and what the model was worth."""
+
+    run: AnalysisRun
+    opinion: Opinion
+    without_model: tuple[LabelIssue, ...]
+    fitness: Fitness
+    independence: Independence
 
 
 @dataclass(frozen=True)
@@ -37,9 +59,14 @@ def store_result(
     series: Series,
     opinion: Opinion,
     outcome: AnalysisOutcome,
+    without_model: Sequence[LabelIssue],
+    independence: SeriesStanding,
     complete: Callable[[], None],
 ) -> Stored:
     """Store one series' result in one transaction; ``complete`` marks the job done in it and may refuse.
+
+    ``without_model``: what the checks raise when no model speaks. ``independence``: the row that says whether the
+    model had been trained on the series.
 
     A flag that is already known gets an observation instead of a twin; what was settled stays settled unless the
     reopening rule gives a reason.
@@ -61,7 +88,12 @@ def store_result(
         reason=f"analysis run {run.number}",
         subject=("series", str(series.pk)),
         project_key=run.project.key,
-        payload={"run": str(run.pk), "model_sha256": opinion.model_sha256},
+        payload={
+            "run": str(run.pk),
+            "model_sha256": opinion.model_sha256,
+            "independence": str(independence.independence),
+            "refused": independence.refused,
+        },
     ) as running:
         # Locked so that flag numbers and the search for known flags see no half-stored neighbour.
         Project.objects.select_for_update().get(pk=run.project_id)
@@ -81,7 +113,9 @@ def store_result(
                 for lesion in outcome.lesions
             ],
         ).save()
-        counts = _store_flags(run=run, series=series, opinion=opinion, outcome=outcome, proposals=proposals)
+        independence.save()
+        heard = Heard(run, opinion, tuple(without_model), run_fitness(run)[0], Independence(independence.independence))
+        counts = _store_flags(heard=heard, series=series, outcome=outcome, proposals=proposals)
         running.payload.update({"raised": counts.raised, "observed": counts.observed, "reopened": counts.reopened})
         running.payload["prediction_sha256"] = written.sha256
         complete()
@@ -90,46 +124,39 @@ def store_result(
 
 def _store_flags(
     *,
-    run: AnalysisRun,
+    heard: Heard,
     series: Series,
-    opinion: Opinion,
     outcome: AnalysisOutcome,
     proposals: list[list[dict[str, object]]],
 ) -> Stored:
     known = [(sighting_of(flag), flag) for flag in known_flags(series=series)]
-    number = Flag.objects.filter(project=run.project).aggregate(last=Max("number"))["last"] or 0
+    number = Flag.objects.filter(project=heard.run.project).aggregate(last=Max("number"))["last"] or 0
     raised = observed = reopened = 0
     seen_now: set[object] = set()
     for issue, offered in zip(outcome.issues, proposals, strict=True):
-        sighting = Sighting(
-            check=issue.check,
-            annotation_set_id=issue.annotation_set_id,
-            finding_id=issue.finding_id,
-            place_mm=issue.place_mm,
-            radius_mm=issue.radius_mm,
-        )
+        sighting = sighting_of_issue(issue)
         flag = next((one for place, one in known if is_same(place, sighting)), None)
         if flag is None:
             number += 1
-            flag = _raise_flag(run=run, series=series, number=number, issue=issue, opinion=opinion, proposals=offered)
+            flag = _raise_flag(heard=heard, series=series, number=number, issue=issue, proposals=offered)
             known.append((sighting, flag))
             raised += 1
         elif flag.pk not in seen_now:
             observed += 1
-            reopened += _observe(run=run, flag=flag, issue=issue, opinion=opinion, proposals=offered)
+            reopened += _observe(heard=heard, flag=flag, issue=issue, proposals=offered)
         seen_now.add(flag.pk)
     return Stored(raised=raised, observed=observed, reopened=reopened)
 
 
 def _raise_flag(
     *,
-    run: AnalysisRun,
+    heard: Heard,
     series: Series,
     number: int,
     issue: LabelIssue,
-    opinion: Opinion,
     proposals: list[dict[str, object]],
 ) -> Flag:
+    run = heard.run
     x, y, z = issue.place_mm
     flag = Flag(
         project=run.project,
@@ -153,26 +180,28 @@ def _raise_flag(
         payload={"number": number, "check": issue.check, "score": f"{issue.score:.4f}"},
     ):
         flag.save()
-        _observation(run=run, flag=flag, issue=issue, opinion=opinion, proposals=proposals).save()
+        for row in _observation(heard=heard, flag=flag, issue=issue, proposals=proposals):
+            row.save()
     return flag
 
 
 def _observe(
     *,
-    run: AnalysisRun,
+    heard: Heard,
     flag: Flag,
     issue: LabelIssue,
-    opinion: Opinion,
     proposals: list[dict[str, object]],
 ) -> int:
-    """Add this run's evidence to a known flag; return 1 if that opened it again."""
-    observation = _observation(run=run, flag=flag, issue=issue, opinion=opinion, proposals=proposals)
+    """Add this run's evidence to a known flag; return 1 if that opened it again.
+
+    What rests on a model that is not proven opens nothing that readers have settled.
+    """
+    run = heard.run
+    observation, standing = _observation(heard=heard, flag=flag, issue=issue, proposals=proposals)
     reason = None
-    if flag.state == FlagState.SETTLED:
+    if flag.state == FlagState.SETTLED and not holds_back(standing):
         reason = reopening_reason(
-            outcome=flag.outcome,
-            settled_on=evidence_of(latest_observation(flag=flag)),
-            seen=evidence_of(observation),
+            outcome=flag.outcome, settled_on=evidence_of(last_free(flag)), seen=evidence_of(observation)
         )
     with change(
         "flag.reopened" if reason else "flag.observed",
@@ -183,6 +212,7 @@ def _observe(
         payload={"number": flag.number, "score": f"{issue.score:.4f}"},
     ):
         observation.save()
+        standing.save()
         if reason:
             step(
                 flag,
@@ -201,15 +231,15 @@ def _observe(
 
 def _observation(
     *,
-    run: AnalysisRun,
+    heard: Heard,
     flag: Flag,
     issue: LabelIssue,
-    opinion: Opinion,
     proposals: list[dict[str, object]],
-) -> FlagObservation:
-    return FlagObservation(
+) -> tuple[FlagObservation, ObservationStanding]:
+    opinion = heard.opinion
+    observation = FlagObservation(
         flag=flag,
-        run=run,
+        run=heard.run,
         check_version=issue.check_version,
         score=issue.score,
         blind_reason=issue.blind_reason,
@@ -221,3 +251,8 @@ def _observation(
         input_sha256=opinion.input_sha256,
         threshold=opinion.threshold,
     )
+    part = part_of_model(issue=issue, without_model=heard.without_model, spoke=opinion.prediction is not None)
+    standing = ObservationStanding(
+        observation=observation, model_part=part, fitness=heard.fitness, independence=heard.independence
+    )
+    return observation, standing

@@ -17,7 +17,8 @@ from imaging.checks.base import CHEST_CT_NODULES
 from imaging.errors import BundleError
 from imaging.inference.bundle import load_bundle
 from qaservice.analysis.external import register_external
-from qaservice.analysis.models import AnalysisRun, QAModel, RunState
+from qaservice.analysis.fitness import standing_of
+from qaservice.analysis.models import AnalysisRun, Fitness, QAModel, RunStanding, RunState
 from qaservice.analysis.states import RUN
 from qaservice.common.errors import Conflict, Unavailable
 from qaservice.common.transitions import step
@@ -108,12 +109,20 @@ def request_run(*, project: Project, actor: Actor, reason: str, predictions: str
             "model": model.bundle_sha256,
             "external_predictions": run.external_predictions,
         },
-    ):
+    ) as running:
         # The project's row is the queue in which two requests get two numbers.
         Project.objects.select_for_update().get(pk=project.pk)
         last = AnalysisRun.objects.filter(project=project).aggregate(last=Max("number"))["last"]
         run.number = (last or 0) + 1
         run.save()
+        standing = standing_of(project=project, model=model)
+        RunStanding(
+            run=run,
+            fitness=standing.fitness,
+            why=standing.why[:500],
+            evaluation=standing.evaluation if standing.fitness != Fitness.UNPROVEN else None,
+        ).save()
+        running.payload["fitness"] = str(standing.fitness)
         enqueue(
             kind=START_KIND,
             subject_id=str(run.pk),
