@@ -3,6 +3,8 @@
 from compliance.recording import register_event
 
 register_event("model.registered", "A QA model was registered, pinned by its digest", "REQ-36")
+register_event("model.approved", "A project approved that a foreign bundle's code may run", "REQ-20")
+register_event("model.approval-withdrawn", "A project withdrew its approval of a foreign bundle", "REQ-20")
 register_event("run.requested", "An analysis run was requested", "REQ-20")
 register_event("run.started", "A worker began an analysis run")
 register_event("run.completed", "An analysis run ended; every series has a result", "REQ-36")

@@ -28,7 +28,8 @@ class FlagState(models.TextChoices):
 class QAModel(WriteOnceModel):
     """A MONAI bundle, pinned by the digest over all its files (REQ-36), or an algorithm that predicted elsewhere.
 
-    The latter is pinned by the digest of the files that its predictions came in; its weights were never seen.
+    The latter is pinned by the digest of the files that its predictions came in; its weights were never seen. A
+    foreign bundle was made by others: its configuration is code, and it runs only where a project has approved it.
     """
 
     name = models.CharField(max_length=100)
@@ -37,10 +38,42 @@ class QAModel(WriteOnceModel):
     metadata = models.JSONField()
     model_card = models.TextField()
     external = models.BooleanField(default=False, help_text="its predictions were made elsewhere and imported")
+    foreign = models.BooleanField(default=False, help_text="a bundle that others made: code that wants an approval")
+    files = models.JSONField(default=list, help_text="name, size and SHA-256 of each file; the bytes are blobs")
+    inspection = models.JSONField(
+        default=dict, help_text="all that could be read of a foreign bundle without running it"
+    )
 
     def __str__(self) -> str:
         name = f"{self.name} {self.version}".strip()
         return f"{name} (predictions made elsewhere)" if self.external else name
+
+
+class ApprovalDecision(models.TextChoices):
+    APPROVED = "approved", "approved"
+    WITHDRAWN = "withdrawn", "approval withdrawn"
+
+
+class ModelApproval(WriteOnceModel):
+    """A project's decision that a foreign bundle's code may run here, or may no longer; its event says who and why.
+
+    It holds for the digest that the deciding person saw, and for nothing else. The last one of a project counts.
+    """
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="model_approvals")
+    model = models.ForeignKey(QAModel, on_delete=models.PROTECT, related_name="approvals")
+    sequence = models.PositiveIntegerField(help_text="order of the decisions on one model in one project")
+    decision = models.CharField(max_length=16, choices=ApprovalDecision.choices)
+    bundle_sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "model", "sequence"], name="model_approval_sequence_once")
+        ]
+        ordering = ["project", "model", "sequence"]
+
+    def __str__(self) -> str:
+        return f"{self.model_id} {self.decision} in {self.project_id}"
 
 
 class AnalysisRun(VersionedModel):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from django.db.models import Count, Prefetch, QuerySet
 
 from qaservice.analysis.identity import Evidence, Sighting
-from qaservice.analysis.models import AnalysisRun, Flag, FlagObservation
+from qaservice.analysis.models import AnalysisRun, Flag, FlagObservation, QAModel
+from qaservice.common.errors import Conflict, NotFound
 from qaservice.projects.models import Project
 from qaservice.studies.models import Series
 
@@ -73,3 +74,32 @@ def flag_counts(*, project: Project) -> dict[str, dict[str, int]]:
 def runs_of(*, project: Project) -> QuerySet[AnalysisRun]:
     """Return a project's runs, newest first."""
     return AnalysisRun.objects.filter(project=project).select_related("model", "dataset_version").order_by("-number")
+
+
+LEAST_DIGITS = 8
+
+
+def models_known() -> QuerySet[QAModel]:
+    """Return every bundle that is registered at this site, by name, newest last; imported predictions are no bundle."""
+    return (
+        QAModel.objects.filter(external=False).select_related("event").order_by("name", "version", "event__occurred_at")
+    )
+
+
+def registered_model(*, name: str) -> QAModel:
+    """Return the registered bundle of that name, name and version, or digest (its first eight digits or more).
+
+    Raises NotFound ``no-such-model``, Conflict ``model-ambiguous`` where several fit.
+    """
+    wanted = name.strip()
+    known = list(models_known())
+    found = [model for model in known if wanted in {model.name, f"{model.name} {model.version}"}]
+    if not found and len(wanted) >= LEAST_DIGITS:
+        found = [model for model in known if model.bundle_sha256.startswith(wanted.lower())]
+    if not found:
+        names = "; ".join(dict.fromkeys(str(model) for model in known)) or "none"
+        raise NotFound(f"no model of that name is registered; registered are: {names}", code="no-such-model")
+    if len(found) > 1:
+        names = "; ".join(f"{model} {model.bundle_sha256[:12]}" for model in found)
+        raise Conflict(f"that name fits several models; name one by its digest: {names}", code="model-ambiguous")
+    return found[0]

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -68,10 +68,18 @@ def take_bundle(*, source: Path, into: Path, limits: ArchiveLimits) -> Taken:
     raise BundleError("bundle-unreadable", "There is no folder or zip file at that path.")
 
 
+def place_files(*, files: Mapping[str, Path], into: Path, limits: ArchiveLimits) -> Taken:
+    """Copy files that lie anywhere into the empty folder ``into`` under the names of a bundle, digesting every one.
+
+    Raises BundleError as ``take_bundle`` does.
+    """
+    members = (_Member(_plain(name), _Opener(path.parent, path.name)) for name, path in sorted(files.items()))
+    return _take(members, into, limits)
+
+
 @dataclass(frozen=True, slots=True)
 class _Member:
     name: str
-    size: int
     open: _Opener
 
 
@@ -148,7 +156,7 @@ def _folder(source: Path) -> Iterator[Iterator[_Member]]:
                 status = (here / name).lstat()
                 if not stat.S_ISREG(status.st_mode):
                     raise _leads_out(path)
-                yield _Member(_plain(path), status.st_size, _Opener(source, path))
+                yield _Member(_plain(path), _Opener(source, path))
 
     yield members()
 
@@ -176,7 +184,7 @@ def _zip(source: Path, limits: ArchiveLimits) -> Iterator[Iterator[_Member]]:
             for entry, name in zip(entries, names, strict=True):
                 inner = name.removeprefix(prefix)
                 if name.startswith(prefix):
-                    yield _Member(inner, entry.file_size, _Opener(archive, entry.filename))
+                    yield _Member(inner, _Opener(archive, entry.filename))
 
         yield members()
 

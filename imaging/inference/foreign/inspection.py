@@ -125,6 +125,13 @@ def inspect_bundle(
     )
 
 
+def inspect_in_order(
+    source: Path, into: Path, limits: ArchiveLimits, given: Mapping[str, Any], fallback_name: str
+) -> InspectedBundle:
+    """Do ``inspect_bundle`` with arguments by their order, as a sandbox calls."""
+    return inspect_bundle(source=source, into=into, limits=limits, given=given, fallback_name=fallback_name)
+
+
 def _not_runnable(content: Mapping[str, Any]) -> list[str]:
     problems = []
     if not isinstance(content.get("preprocessing"), dict | str):

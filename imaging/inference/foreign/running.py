@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from imaging.errors import BundleError
 from imaging.inference.bundle import bundle_digest
 from imaging.inference.foreign import layout
 from imaging.inference.foreign.adapters import ForeignOpinion, opinion_from_boxes, opinion_from_labels
-from imaging.inference.foreign.archive import ArchiveLimits, take_bundle
+from imaging.inference.foreign.archive import ArchiveLimits, place_files, take_bundle
 from imaging.inference.foreign.exchange import ChildLimits, read_answer, read_array, write_image, write_request
 from imaging.inference.foreign.mapping import OutputMapping, Task
 from imaging.inference.predict import input_digest
@@ -40,12 +40,12 @@ _START = (
 
 @dataclass(frozen=True, slots=True)
 class ForeignBundle:
-    """A bundle that may be run: where its files lie, what pins them, and how its output is read.
+    """A bundle that may be run: where its files lie (by their names in it), what pins them, how its output is read.
 
     ``identity.bundle_sha256`` is what was approved: files that give another digest are refused before anything runs.
     """
 
-    source: Path
+    files: Mapping[str, Path]
     identity: ModelIdentity
     configuration: str
     mapping: OutputMapping
@@ -97,6 +97,7 @@ def run_foreign(
         "weights": output.get("weights", []),
         "mapping": bundle.mapping.as_json(),
         "remarks": list(opinion.remarks),
+        "structures": [{"name": one.name, "voxels": one.mask.count} for one in opinion.structures],
     }
     prediction = Prediction(
         model=bundle.identity,
@@ -130,7 +131,7 @@ def check_weights(
 
 def _place_bundle(bundle: ForeignBundle, folder: Path, limits: ArchiveLimits) -> None:
     """Copy the bundle into the run's folder and require that the copy, which is what will run, is what was approved."""
-    taken = take_bundle(source=bundle.source, into=folder / layout.BUNDLE, limits=limits)
+    taken = place_files(files=bundle.files, into=folder / layout.BUNDLE, limits=limits)
     digest = bundle_digest({file.name: file.sha256 for file in taken.files})
     if digest != bundle.identity.bundle_sha256:
         message = f"The bundle's files give the digest {digest}, but {bundle.identity.bundle_sha256} was approved."

@@ -412,7 +412,7 @@ def runnable(source: Path, into: Path, given: Mapping[str, Any] | None = None) -
     found = inspected(source, into, given).inspection
     assert found.mapping is not None, found.problems
     return ForeignBundle(
-        source=source,
+        files={file.name: source / file.name for file in found.files},
         identity=ModelIdentity(found.described.name, found.described.version, found.bundle_sha256),
         configuration=found.configuration,
         mapping=found.mapping,
