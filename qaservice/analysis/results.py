@@ -72,11 +72,13 @@ def store_result(
     reopening rule gives a reason.
     """
     shelf = MaskShelf()
-    said = (
+    said: dict[str, object] = (
         prediction_as_json(opinion.prediction, shelf=shelf)
         if opinion.prediction
         else {"input_sha256": opinion.input_sha256, "abstained_because": opinion.abstained_because}
     )
+    if opinion.how:
+        said["how"] = dict(opinion.how)
     document = json.dumps(said, sort_keys=True).encode()
     proposals = [proposals_as_json(issue.proposals, shelf=shelf) for issue in outcome.issues]
     # Files first, outside the transaction; the rows that name them come inside it.

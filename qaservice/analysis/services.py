@@ -16,9 +16,11 @@ from compliance.recording import Actor, change
 from imaging.checks.base import CHEST_CT_NODULES
 from imaging.errors import BundleError
 from imaging.inference.bundle import load_bundle
+from qaservice.analysis.approvals import require_runnable
 from qaservice.analysis.external import register_external
 from qaservice.analysis.fitness import standing_of
 from qaservice.analysis.models import AnalysisRun, Fitness, QAModel, RunStanding, RunState
+from qaservice.analysis.selectors import registered_model
 from qaservice.analysis.states import RUN
 from qaservice.common.errors import Conflict, Unavailable
 from qaservice.common.transitions import step
@@ -33,6 +35,7 @@ RECORDED_PACKAGES = (
     "label-qa",
     "torch",
     "monai",
+    "openvino",
     "numpy",
     "scipy",
     "scikit-image",
@@ -73,14 +76,22 @@ def register_model(*, bundle: Path, actor: Actor, reason: str) -> QAModel:
     return model
 
 
-def request_run(*, project: Project, actor: Actor, reason: str, predictions: str = "") -> AnalysisRun:
+def request_run(
+    *, project: Project, actor: Actor, reason: str, predictions: str = "", model_name: str = ""
+) -> AnalysisRun:
     """Fix the dataset as it stands, and queue a run of the shipped model and all checks over it.
 
-    ``predictions`` names an algorithm whose imported predictions are to speak in the model's place. Raises Conflict
-    where another run of the project is still under way, there is nothing to analyse, or no or several algorithms of
-    that name have predictions here.
+    ``predictions`` names an algorithm whose imported predictions are to speak in the model's place, ``model_name`` a
+    registered bundle (see ``registered_model``). Raises Conflict where another run of the project is still under way,
+    there is nothing to analyse, no or several algorithms or bundles of that name are known here, both are named, or
+    the bundle is other people's and this project has not approved it.
     """
-    if predictions.strip():
+    if predictions.strip() and model_name.strip():
+        raise Conflict("name a model or imported predictions, not both", code="two-opinions-named")
+    if model_name.strip():
+        model = registered_model(name=model_name)
+        require_runnable(project=project, model=model)
+    elif predictions.strip():
         model = register_external(project=project, name=predictions, actor=actor, reason="needed by an analysis run")
     else:
         model = register_model(bundle=settings.MODEL_BUNDLE, actor=actor, reason="needed by an analysis run")

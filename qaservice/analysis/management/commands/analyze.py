@@ -28,6 +28,12 @@ class Command(BaseCommand):
             metavar="NAME",
             help="let the imported predictions of this algorithm speak in the place of the QA model",
         )
+        parser.add_argument(
+            "--model",
+            default="",
+            metavar="NAME",
+            help="a registered model by name, name and version, or digest, in the place of the one that ships",
+        )
         parser.add_argument("--reason", default="analysis asked for on the command line")
         parser.add_argument(
             "--workers-only", action="store_true", help="leave the work to running workers and wait for them"
@@ -38,7 +44,11 @@ class Command(BaseCommand):
             project = project_by_key(key=options["project"])
             before = progress_of(project.key).ended
             run = request_run(
-                project=project, actor=OPERATOR, reason=options["reason"], predictions=options["predictions"]
+                project=project,
+                actor=OPERATOR,
+                reason=options["reason"],
+                predictions=options["predictions"],
+                model_name=options["model"],
             )
         except ServiceError as error:
             raise CommandError(error.message) from error
