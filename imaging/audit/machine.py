@@ -126,6 +126,11 @@ def _opinion(opinion: OpinionOutcome) -> dict[str, object]:
         else {"name": model.name, "version": model.version, "bundle_sha256": model.bundle_sha256},
         "threshold": opinion.threshold,
         "candidates": opinion.candidates,
+        "reported": opinion.reported,
+        "silence": opinion.silence,
+        "scope": opinion.scope,
+        "backend": opinion.backend,
+        "backend_refusals": list(opinion.backend_refusals),
         "validated_diameters_mm": None
         if opinion.validated_diameters_mm is None
         else list(opinion.validated_diameters_mm),

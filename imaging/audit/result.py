@@ -63,7 +63,9 @@ class Flag:
 class OpinionOutcome:
     """One model's part in the audit of a series, and how each check ended with it.
 
-    ``refusal`` says why there is no opinion; ``model`` is None where none was asked.
+    ``refusal`` says why there is no opinion; ``model`` is None where none was asked. ``silence`` says what it means
+    that it reports nothing, ``scope`` which scans it was validated for; ``backend`` what computed it, and
+    ``backend_refusals`` what should have. Empty where there is nothing to say.
     """
 
     title: str
@@ -74,6 +76,11 @@ class OpinionOutcome:
     validated_diameters_mm: tuple[float, float] | None
     seconds: float
     checks: tuple[CheckOutcome, ...]
+    reported: int
+    silence: str
+    scope: str
+    backend: str
+    backend_refusals: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

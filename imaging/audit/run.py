@@ -20,7 +20,9 @@ from imaging.checks.places import mask_fits, on_image
 from imaging.checks.registry import REGISTRY
 from imaging.errors import ImagingError, NotApplicable
 from imaging.geometry.label_fit import NODULE_FIT, LabelFit, label_fit
+from imaging.inference.applicability import validated_for
 from imaging.inference.bundle import Bundle, load_bundle
+from imaging.inference.detectability import silence_in_words
 from imaging.inference.predict import predict
 from imaging.masks.place import centre_of
 from imaging.pipeline import AnalysisParameters, analyse
@@ -81,6 +83,8 @@ class _Opinion:
     prediction: Prediction | None
     refusal: str
     without: frozenset[str]
+    silence: str = ""
+    scope: str = ""
 
 
 def audit(*, request: AuditRequest, progress: Progress) -> Audit:
@@ -261,6 +265,9 @@ def _own_opinion(
     if bundle is None:
         return _Opinion("without a model", None, "left out on request (--no-model)", nobody)
     title = f"QA model {bundle.identity.name} {bundle.identity.version}"
+    step = volume.grid.spacing_mm[0]
+    silence = silence_in_words(detectability=bundle.settings.detectability, slice_step_mm=step)
+    scope = validated_for(bundle.settings.applicability)
     places = sorted(
         {
             centre_of(finding)
@@ -280,7 +287,7 @@ def _own_opinion(
         )
     except NotApplicable as refusal:
         return _Opinion(title, None, refusal.message, nobody)
-    return _Opinion(title, prediction, "", nobody)
+    return _Opinion(title, prediction, "", nobody, silence, scope)
 
 
 def _tiles(number: int, progress: Progress) -> Callable[[int, int], None]:
@@ -322,7 +329,16 @@ def _outcome(opinion: _Opinion, checks: Sequence[CheckOutcome]) -> OpinionOutcom
         validated_diameters_mm=None if prediction is None else prediction.validated_diameters_mm,
         seconds=0.0 if prediction is None else prediction.seconds,
         checks=tuple(checks),
+        reported=0 if prediction is None else _reported(prediction),
+        silence=opinion.silence,
+        scope=opinion.scope,
+        backend="" if prediction is None else prediction.backend,
+        backend_refusals=() if prediction is None else prediction.backend_refusals,
     )
+
+
+def _reported(prediction: Prediction) -> int:
+    return sum(one.probability >= prediction.threshold for one in prediction.candidates)
 
 
 def _numbered(series: Sequence[SeriesAudit]) -> tuple[SeriesAudit, ...]:

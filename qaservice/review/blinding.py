@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from imaging.geometry.affine import to_index
 from qaservice.accounts.models import User
 from qaservice.analysis.models import Flag, FlagObservation
+from qaservice.analysis.said import silence_of
+from qaservice.analysis.standing import Worth, worth_of
 from qaservice.common.errors import NotFound
 from qaservice.labels.models import AnnotationSet, FindingRevision
 from qaservice.labels.selectors import current_revisions
@@ -49,7 +51,9 @@ class RevealedView:
     check_version: str
     model: str
     model_sha256: str
+    silence: str
     evidence: dict[str, object]
+    worth: Worth
     others: tuple[LabelView, ...]
     proposals: tuple[ProposalView, ...]
 
@@ -236,7 +240,9 @@ def _revealed(*, flag: Flag, observation: FlagObservation) -> RevealedView:
         check_version=observation.check_version,
         model=str(model),
         model_sha256=observation.model_sha256,
+        silence=_silence(flag=flag, observation=observation),
         evidence=observation.evidence,
+        worth=worth_of(observation),
         others=tuple(others),
         proposals=tuple(
             ProposalView(
@@ -249,6 +255,13 @@ def _revealed(*, flag: Flag, observation: FlagObservation) -> RevealedView:
             for proposal in observation.proposals
         ),
     )
+
+
+def _silence(*, flag: Flag, observation: FlagObservation) -> str:
+    """Return what the model's silence is worth where it is the reason for the flag, empty where it is not."""
+    if flag.check_name != "spurious_label" or observation.threshold is None:
+        return ""
+    return silence_of(model=observation.run.model, slice_step_mm=grid_of(flag.series).spacing_mm[0])
 
 
 def _label_views(*, set_id: str, flag: Flag, title: str) -> list[LabelView]:

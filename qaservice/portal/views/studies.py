@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
+from qaservice.analysis.said import said_of
 from qaservice.common.errors import InvalidInput, NotFound, ServiceError
 from qaservice.jobs.selectors import progress_of
 from qaservice.labels.summaries import set_summaries
@@ -103,6 +104,7 @@ def series(request: HttpRequest, key: str, series_id: uuid.UUID) -> HttpResponse
     context: dict[str, object] = {"series": row, "slice": index if index.isdigit() else ""}
     if here.may["inspect"]:
         context["sets"] = set_summaries(series=row)
+        context["said"] = said_of(series=row)
     return show(request, here, "series.html", context)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from compliance.rendering.document import ActorRow, Audit, Deviation, Fact, ModelCard, Software
 from qaservice.analysis.models import FlagState, QAModel, RunState
+from qaservice.analysis.said import scope_of, silence_of
 from qaservice.reports import words
 from qaservice.reports.evidence import Evidence, event_words
 from qaservice.storage.selectors import read_blob
@@ -18,6 +19,7 @@ PACKAGES = {
     "python": "Python",
     "torch": "PyTorch",
     "monai": "MONAI",
+    "openvino": "OpenVINO",
     "numpy": "NumPy",
     "scipy": "SciPy",
     "scikit-image": "scikit-image",
@@ -45,7 +47,7 @@ HOW_TO_VERIFY = (
 
 def deviations(evidence: Evidence) -> tuple[Deviation, ...]:
     """Return what did not go as planned and what limits the conclusions, most general first."""
-    parts = (_limits, _failures, _series, _abstentions, _checks, _flags)
+    parts = (_limits, _failures, _series, _abstentions, _fallbacks, _checks, _flags)
     return tuple(
         Deviation(subject=subject, description=words.sentence(description))
         for part in parts
@@ -154,6 +156,16 @@ def _abstentions(evidence: Evidence) -> Iterable[tuple[str, str]]:
         yield "QA model", f"it abstained on {words.counted(number, 'series', 'series')}: {why}"
 
 
+def _fallbacks(evidence: Evidence) -> Iterable[tuple[str, str]]:
+    refused = Counter(
+        str(why)
+        for said in (json.loads(read_blob(result.prediction_id)) for result in evidence.results)
+        for why in said.get("backend_refusals", ())
+    )
+    for why, number in sorted(refused.items()):
+        yield "QA model", f"on {words.counted(number, 'series', 'series')} another backend computed it: {why}"
+
+
 def _flags(evidence: Evidence) -> Iterable[tuple[str, str]]:
     for flag in evidence.flags:
         if flag.reopened_because:
@@ -174,4 +186,7 @@ def _card(model: QAModel) -> ModelCard:
         text = model.metadata.get(name)
         if isinstance(text, str) and text.strip():
             facts.append(Fact(title, words.sentence(text)))
+    if not model.external:
+        facts.append(Fact("Scans that it is for", scope_of(model=model)))
+    facts.append(Fact("Where it reports nothing", silence_of(model=model, slice_step_mm=None)))
     return ModelCard(title=str(model), facts=tuple(facts), text=model.model_card)

@@ -53,6 +53,7 @@ export interface Revealed {
   reason: string;
   score: number;
   threshold: number | null;
+  silence: string;
   check: string;
   check_version: string;
   model: string;

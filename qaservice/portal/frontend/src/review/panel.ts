@@ -110,6 +110,7 @@ export class ReviewPanel {
         " likely that the label is wrong ",
         el("small", {}, `(${provenance(revealed)})`),
       ),
+      ...(revealed.silence ? [el("p", { class: "hint" }, revealed.silence)] : []),
       el("h3", {}, "Other readers"),
       ...this.others(revealed.others),
     );
