@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import time
@@ -14,6 +15,8 @@ from shutil import rmtree
 from django.conf import settings
 
 from qaservice.common.errors import Unavailable
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 READ_ONLY = 0o444
 INCOMING = "incoming"
@@ -41,7 +44,7 @@ def write_once(data: bytes) -> str:
 
 @contextmanager
 def incoming_folder() -> Iterator[Path]:
-    """Give a new folder beside the blobs, for files that ``adopt`` takes; what is left in it at the end is removed.
+    """Give a new folder beside the blobs for files that ``adopt_synced`` takes; what is left at the end is removed.
 
     What a crash left in such folders a day ago or longer is removed too.
     """
@@ -59,29 +62,37 @@ def incoming_folder() -> Iterator[Path]:
         rmtree(folder, ignore_errors=True)
 
 
-def adopt(incoming: Path, *, sha256: str, size: int) -> Path:
-    """Sync a whole file of an incoming folder, move it to where its digest belongs, and return the folder to sync.
+def adopt_synced(incoming: Path, *, sha256: str, size: int) -> None:
+    """Move a whole file of an incoming folder, whose bytes are synced, to where its digest belongs.
 
-    ``sha256`` is trusted here: every reading of a blob checks it again. The move is durable once ``sync_folder`` has
-    been called with what is returned. Raises Unavailable ``blob-altered`` as ``write_once`` does.
+    ``sha256`` is trusted here: every reading of a blob checks it again. The move lasts once ``sync_all`` has been
+    called after it. Raises Unavailable ``blob-altered`` as ``write_once`` does.
     """
     place = path_of(sha256)
     if _lies_there(place, sha256, size):
-        # Perhaps put there a moment ago by somebody who has yet to sync the folder: its name has to last either way.
+        # Perhaps put there a moment ago by somebody who has yet to sync its name: that has to last either way.
         incoming.unlink(missing_ok=True)
-        return place.parent
-    descriptor = os.open(incoming, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-        os.fchmod(descriptor, READ_ONLY)
-    finally:
-        os.close(descriptor)
+        return
+    incoming.chmod(READ_ONLY)
     try:
         incoming.replace(place)
     except FileNotFoundError:
-        _make_folder(place.parent)
+        place.parent.mkdir(parents=True, exist_ok=True)
         incoming.replace(place)
-    return place.parent
+
+
+def sync_all(folder: Path) -> None:
+    """Make everything last that was written to the file system of ``folder``, names included, by one call for many.
+
+    Syncing files one by one costs the disk a flush each. Errors of any file's writing are reported (Linux 5.8).
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _libc.syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -38,6 +38,13 @@ MOST_WAITING = 32
 """Files held in memory until they are on disk."""
 
 
+SYNCED_TOGETHER = 128
+"""Whole files that are synced by one call: few flushes of the disk, and little to wait for at the end."""
+
+MOST_BATCHES = 2
+"""Batches on their way to the disk at a time; what comes faster than the disk waits."""
+
+
 class BlobWriter:
     """Puts many files into the blob directory at once; at the end of the block all are on disk, or it raises.
 
@@ -46,8 +53,9 @@ class BlobWriter:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=WRITERS, thread_name_prefix="blob-writer")
-        self._waiting: deque[Future[Path | None]] = deque()
-        self._folders: set[Path] = set()
+        self._waiting: deque[Future[None]] = deque()
+        self._adopted: list[_Incoming] = []
+        self._moved = False
         self._incoming = ExitStack()
         self._folder: Path | None = None
 
@@ -79,27 +87,46 @@ class BlobWriter:
 
     def adopt(self, *, incoming: Path, sha256: str, size: int, media_type: str) -> BlobItem:
         """Begin to take over a whole file from ``folder`` and return what it will be known by."""
-        self._wait(MOST_WAITING)
-        self._waiting.append(self._pool.submit(files.adopt, incoming, sha256=sha256, size=size))
+        self._adopted.append(_Incoming(incoming, sha256, size))
+        if len(self._adopted) >= SYNCED_TOGETHER:
+            self._take_adopted()
         return BlobItem(sha256=sha256, size=size, media_type=media_type)
 
     def settle(self) -> None:
         """Wait until all that was begun is on disk, names included. Raises what went wrong with any of it."""
+        if self._adopted:
+            self._take_adopted()
         self._wait(0)
-        folders, self._folders = sorted(self._folders), set()
-        for done in [self._pool.submit(files.sync_folder, folder) for folder in folders]:
-            done.result()
+        if self._moved:
+            files.sync_all(self.folder.parent)
+            self._moved = False
+
+    def _take_adopted(self) -> None:
+        self._wait(MOST_BATCHES - 1)
+        batch, self._adopted = self._adopted, []
+        self._waiting.append(self._pool.submit(_taken, self.folder, batch))
+        self._moved = True
 
     def _wait(self, allowed: int) -> None:
         while len(self._waiting) > allowed:
-            folder = self._waiting.popleft().result()
-            if folder is not None:
-                self._folders.add(folder)
+            self._waiting.popleft().result()
 
 
-def _written(data: bytes) -> Path | None:
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    place: Path
+    sha256: str
+    size: int
+
+
+def _written(data: bytes) -> None:
     files.write_once(data)
-    return None
+
+
+def _taken(folder: Path, batch: Sequence[_Incoming]) -> None:
+    files.sync_all(folder)
+    for one in batch:
+        files.adopt_synced(one.place, sha256=one.sha256, size=one.size)
 
 
 def store_blob(*, data: bytes, media_type: str) -> Blob:
