@@ -15,8 +15,10 @@ from rest_framework.response import Response
 from qaservice.analysis.models import AnalysisRun, Flag
 from qaservice.analysis.selectors import flag_counts, flags_of, runs_of
 from qaservice.analysis.services import cancel_run, request_run
+from qaservice.analysis.standing import worth_of_flags
 from qaservice.api import serializers
 from qaservice.api.base import ApiView
+from qaservice.api.fitness_serializers import FlagSerializer
 from qaservice.common.errors import NotFound
 from qaservice.projects.selectors import require
 from qaservice.review.records import flag_record
@@ -70,7 +72,7 @@ class FlagsView(ApiView):
             OpenApiParameter("limit", int),
             OpenApiParameter("offset", int),
         ],
-        responses=serializers.FlagSerializer(many=True),
+        responses=FlagSerializer(many=True),
     )
     def get(self, request: Request, key: str) -> Response:
         project, _actor = self.project(request, key, "inspect")
@@ -82,7 +84,8 @@ class FlagsView(ApiView):
         )
         pages = LimitOffsetPagination()
         page = pages.paginate_queryset(flags, request, view=self)
-        return pages.get_paginated_response(serializers.FlagSerializer(page, many=True).data)
+        shown = FlagSerializer(page, many=True, context={"worth": worth_of_flags(page or [])})
+        return pages.get_paginated_response(shown.data)
 
 
 class FlagCountsView(ApiView):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from imaging.writers.names import WRITTEN_FORMATS
-from qaservice.analysis.models import AnalysisRun, Flag
+from qaservice.analysis.models import AnalysisRun
+from qaservice.analysis.standing import run_fitness
 from qaservice.labels.exporting import SETS
 from qaservice.labels.models import DatasetVersion
 from qaservice.projects.models import CrosswalkPolicy, IdentityPolicy, LeakagePolicy, Project
@@ -255,6 +256,10 @@ class NewRunSerializer(ReasonSerializer):
 
 
 class RunSerializer(serializers.ModelSerializer[AnalysisRun]):
+    model_fitness = serializers.SerializerMethodField(
+        help_text="proven, unproven or failed: whether the model was fit when the run was asked for"
+    )
+    model_fitness_why = serializers.SerializerMethodField()
     dataset_version = serializers.IntegerField(source="dataset_version.number")
     model = serializers.CharField(source="model.__str__")
     model_sha256 = serializers.CharField(source="model.bundle_sha256")
@@ -269,41 +274,18 @@ class RunSerializer(serializers.ModelSerializer[AnalysisRun]):
             "dataset_version",
             "model",
             "model_sha256",
+            "model_fitness",
+            "model_fitness_why",
             "external_predictions",
             "parameters",
             "software",
         ]
 
+    def get_model_fitness(self, run: AnalysisRun) -> str:
+        return run_fitness(run)[0]
 
-class FlagSerializer(serializers.ModelSerializer[Flag]):
-    name = serializers.CharField(source="__str__")
-    series = serializers.UUIDField(source="series_id")
-    annotation_set = serializers.CharField(source="annotation_set.reader_label")
-    finding = serializers.UUIDField(source="finding_id", allow_null=True)
-    place_mm = serializers.SerializerMethodField()
-
-    class Meta:
-        model = Flag
-        fields = [
-            "id",
-            "number",
-            "name",
-            "series",
-            "check_name",
-            "annotation_set",
-            "finding",
-            "place_mm",
-            "radius_mm",
-            "score",
-            "state",
-            "outcome",
-            "round",
-            "reopened_because",
-            "revision",
-        ]
-
-    def get_place_mm(self, flag: Flag) -> list[float]:
-        return [flag.x_mm, flag.y_mm, flag.z_mm]
+    def get_model_fitness_why(self, run: AnalysisRun) -> str:
+        return run_fitness(run)[1]
 
 
 class NewAssignmentsSerializer(ReasonSerializer):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qaservice.analysis.models import Flag
+from qaservice.analysis.models import Flag, FlagState
+from qaservice.analysis.standing import Worth, worth_of
 from qaservice.common.clock import iso
 from qaservice.review.blinding import VerdictView, proposal_text, slice_at, verdict_view
 from qaservice.review.models import Assignment
@@ -26,6 +27,7 @@ class ObservationView:
     reason: str
     evidence: dict[str, object]
     proposals: tuple[str, ...]
+    worth: Worth
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class FlagRecord:
     score: float
     round: int
     reopened_because: str
+    held: bool
+    model_marks: tuple[str, ...]
     patient_key: str
     series: str
     series_instance_uid: str
@@ -75,6 +79,7 @@ def flag_record(*, flag: Flag) -> FlagRecord:
     """Return the whole record of ``flag``: evidence, who was asked, votes with what was shown, outcomes, history."""
     slice_index = slice_at(flag)
     observations = flag.observations.select_related("run__model").order_by("run__number")
+    newest = worth_of(list(observations)[-1])
     asked = Assignment.objects.filter(flag=flag).select_related("reader").order_by("round", "reader__username")
     return FlagRecord(
         id=str(flag.pk),
@@ -85,6 +90,8 @@ def flag_record(*, flag: Flag) -> FlagRecord:
         score=flag.score,
         round=flag.round,
         reopened_because=flag.reopened_because,
+        held=newest.held and flag.state == FlagState.OPEN,
+        model_marks=newest.marks,
         patient_key=flag.series.study.patient_key,
         series=str(flag.series_id),
         series_instance_uid=flag.series.series_instance_uid,
@@ -106,6 +113,7 @@ def flag_record(*, flag: Flag) -> FlagRecord:
                 reason=one.reason,
                 evidence=one.evidence,
                 proposals=tuple(proposal_text(proposal) for proposal in one.proposals),
+                worth=worth_of(one),
             )
             for one in observations
         ),

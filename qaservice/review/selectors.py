@@ -9,6 +9,7 @@ from django.db.models import Count, F, Q, QuerySet
 from qaservice.accounts.models import User
 from qaservice.analysis.models import Flag, FlagObservation, FlagState
 from qaservice.analysis.selectors import latest_observation
+from qaservice.analysis.standing import held_flags, worth_of
 from qaservice.labels.models import AnnotationSet, SetKind
 from qaservice.labels.selectors import sets_of_user
 from qaservice.projects.models import Membership, Project
@@ -37,9 +38,13 @@ def other_sets(*, flag: Flag) -> list[str]:
 
 
 def unassigned_places(*, project: Project) -> list[tuple[Flag, int]]:
-    """Return the unsettled flags that want readers, with how many each still wants."""
+    """Return the unsettled flags that want readers, with how many each still wants.
+
+    Flags that rest on a model which was not proven want none until a QA lead has released them.
+    """
     flags = (
         Flag.objects.filter(project=project, state=FlagState.OPEN)
+        .exclude(pk__in=held_flags(project=project).values("pk"))
         .select_related("project")
         .annotate(asked=Count("assignments", filter=Q(assignments__round=F("round"))))
         .order_by("number")
@@ -95,6 +100,7 @@ def shown_to(*, flag: Flag, observation: FlagObservation, phase: Phase) -> dict[
     if phase is Phase.FINAL:
         shown["reason"] = observation.reason
         shown["model_sha256"] = observation.model_sha256
+        shown["model_marks"] = list(worth_of(observation).marks)
         shown["check"] = f"{flag.check_name} {observation.check_version}"
         shown["other_sets"] = other_sets(flag=flag)
         shown["proposals"] = [proposal["id"] for proposal in observation.proposals]
