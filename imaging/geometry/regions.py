@@ -54,8 +54,15 @@ def _inside_body(coarse: NDArray[np.integer | np.floating], sampling: list[float
 
 
 def _filled(plane: NDArray[np.bool_], sampling: list[float]) -> NDArray[np.bool_]:
-    if not plane.any():
-        return plane
+    filled = plane.copy()
+    box = _box(plane)
+    if box is not None:
+        # What is closed and filled lies within the box, so that nothing outside it need be looked at.
+        filled[box] = _filled_tight(plane[box], sampling)
+    return filled
+
+
+def _filled_tight(plane: NDArray[np.bool_], sampling: list[float]) -> NDArray[np.bool_]:
     pad = [int(np.ceil(BODY_CLOSING_MM / step)) + 1 for step in sampling]
     padded = np.pad(plane, [(pad[0], pad[0]), (pad[1], pad[1])])
     grown = ndimage.distance_transform_edt(~padded, sampling=sampling) <= BODY_CLOSING_MM
@@ -88,6 +95,17 @@ def _small_holes(plane: NDArray[np.bool_], pixel_mm2: float) -> NDArray[np.bool_
 
 def _close(region: NDArray[np.bool_], sampling: list[float], radius_mm: float) -> NDArray[np.bool_]:
     """Closing by a ball, by distance transforms, which cost the same at any radius."""
+    box = _box(region)
+    if box is None:
+        return region
+    closed = region.copy()
+    # All slices, but of each only as far as the region reaches: beyond that, closing by a ball adds nothing.
+    within = (slice(None), *box[1:])
+    closed[within] = _closed_tight(region[within], sampling, radius_mm)
+    return closed
+
+
+def _closed_tight(region: NDArray[np.bool_], sampling: list[float], radius_mm: float) -> NDArray[np.bool_]:
     pad = [int(np.ceil(radius_mm / step)) + 1 for step in sampling]
     # At the first and last slice the lungs go on outside the scan, so the padding repeats them.
     padded = np.pad(region, [(pad[0], pad[0]), (0, 0), (0, 0)], mode="edge")
@@ -96,3 +114,9 @@ def _close(region: NDArray[np.bool_], sampling: list[float], radius_mm: float) -
     closed = ndimage.distance_transform_edt(grown, sampling=sampling) > radius_mm
     inner = tuple(slice(size, size + extent) for size, extent in zip(pad, region.shape, strict=True))
     return np.asarray(closed[inner] | region, dtype=np.bool_)
+
+
+def _box(region: NDArray[np.bool_]) -> tuple[slice, ...] | None:
+    """The smallest box that holds a region, None where it is empty."""
+    boxes: list[tuple[slice, ...]] = ndimage.find_objects(region.astype(np.uint8))
+    return boxes[0] if boxes else None
