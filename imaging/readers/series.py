@@ -45,6 +45,7 @@ AIR_HU = -1024
 """Hounsfield units given to padding, and the floor of a volume: nothing is thinner than air (-1000)."""
 
 _INT16_TOP = 32767
+_SHORT = (np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.uint16))
 _PIXEL_DATA = 0x7FE00010
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _REQUIRED = ("SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID")
@@ -292,17 +293,33 @@ def _stored_values(header: SliceHeader, data: bytes, limits: ReadLimits) -> NDAr
 
 
 def _to_hounsfield(stored: NDArray[np.generic], header: SliceHeader, tally: Counter[str]) -> NDArray[np.int16]:
-    values = stored.astype(np.float64)
-    padding = _padding_mask(values, header)
-    units = np.rint(values * (header.rescale_slope or 1.0) + (header.rescale_intercept or 0.0))
-    units[padding] = AIR_HU
-    tally["padding_voxels"] += int(np.count_nonzero(padding))
-    tally["clamped_low_voxels"] += int(np.count_nonzero(units < AIR_HU))
-    tally["clamped_high_voxels"] += int(np.count_nonzero(units > _INT16_TOP))
-    return np.clip(units, AIR_HU, _INT16_TOP).astype(np.int16)
+    slope, intercept = header.rescale_slope or 1.0, header.rescale_intercept or 0.0
+    values: NDArray[np.int32] | NDArray[np.float64]
+    units: NDArray[np.int32] | NDArray[np.float64]
+    if (
+        stored.dtype in _SHORT
+        and slope.is_integer()
+        and intercept.is_integer()
+        and max(abs(slope), abs(intercept)) < 1e4
+    ):
+        # Whole numbers stay whole: the same result as by floating point, several times as fast.
+        values = stored.astype(np.int32)
+        units = values * int(slope) + int(intercept)
+    else:
+        values = stored.astype(np.float64)
+        units = np.rint(values * slope + intercept)
+    if header.pixel_padding_value is not None:
+        padding = _padding_mask(values, header)
+        units[padding] = AIR_HU
+        tally["padding_voxels"] += int(np.count_nonzero(padding))
+    if units.min(initial=AIR_HU) < AIR_HU or units.max(initial=AIR_HU) > _INT16_TOP:
+        tally["clamped_low_voxels"] += int(np.count_nonzero(units < AIR_HU))
+        tally["clamped_high_voxels"] += int(np.count_nonzero(units > _INT16_TOP))
+        units = np.clip(units, AIR_HU, _INT16_TOP)
+    return units.astype(np.int16)
 
 
-def _padding_mask(values: NDArray[np.float64], header: SliceHeader) -> NDArray[np.bool_]:
+def _padding_mask(values: NDArray[np.int32] | NDArray[np.float64], header: SliceHeader) -> NDArray[np.bool_]:
     # PS3.3 C.7.5.1.1.2: one value, or the range between it and the limit, in either order.
     if header.pixel_padding_value is None:
         return np.zeros(values.shape, dtype=np.bool_)
