@@ -45,11 +45,9 @@ def main(folder: Path, progress: int) -> int:
         answer |= _behind_walls(folder, request, progress)
     except ImagingError as error:
         answer["refused"] = [error.code, error.message]
-    except MemoryError:
-        answer["refused"] = ["bundle-out-of-memory", "It took more memory than it may."]
     # Other people's code raises anything, among it what ends a process.
     except BaseException as error:
-        answer["refused"] = ["bundle-failed", _described(error)]
+        answer["refused"] = _refusal(error)
     _answer(work, answer)
     return 0
 
@@ -152,20 +150,25 @@ class _Progress:
             return
 
 
-def _described(error: BaseException) -> str:
-    """Return what went wrong first. The image that was handed over says nothing of a person, so a text may be told."""
-    first = error
-    while (before := first.__cause__ or first.__context__) is not None:
-        first = before
+def _refusal(error: BaseException) -> list[str]:
+    """Return code and words for what went wrong first. The image that was handed over names nobody, so text may be
+    told.
+    """
+    chain = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(before)
+    if any(isinstance(one, MemoryError) or "allocate memory" in str(one) for one in chain):
+        return ["bundle-out-of-memory", "It took more memory than it may."]
+    first = chain[-1]
     if isinstance(first, BundleError):
-        return first.message
+        return [first.code, first.message]
     trace = first.__traceback__
     place = ""
     while trace is not None:
         place = f" in {Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}"
         trace = trace.tb_next
     text = " ".join(str(first).split())[:_LONGEST_TEXT]
-    return f"It failed with {type(first).__name__}{place}{': ' + text if text else ''}."
+    return ["bundle-failed", f"It failed with {type(first).__name__}{place}{': ' + text if text else ''}."]
 
 
 def _answer(work: Path, answer: Mapping[str, Any]) -> None:

@@ -250,8 +250,10 @@ class Pooled(torch.nn.Module):
     def forward(self, images):
         levels = []
         for scale in (1, 2, 4):
-            pooled = torch.nn.functional.avg_pool3d(images, (4 * scale, 4 * scale, 2 * scale))
-            levels.append((pooled * (1.0 if scale == 1 else 0.0)).repeat(1, 8, 1, 1, 1))
+            pooled = torch.nn.functional.avg_pool3d(images, (2 * scale, 2 * scale, scale))
+            # About as wide as a ball, so that the middle of one stands out.
+            smooth = torch.nn.functional.avg_pool3d(pooled, 5, stride=1, padding=2, count_include_pad=False)
+            levels.append((smooth * (1.0 if scale == 1 else 0.0)).repeat(1, 8, 1, 1, 1))
         return levels
 '''
 
