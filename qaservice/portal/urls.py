@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from qaservice.portal.views import flags, home, projects, quarantine, reading, record, studies
+from qaservice.portal.views import fitness, flags, home, models, projects, quarantine, reading, record, studies
 
 app_name = "portal"
 urlpatterns = [
@@ -27,6 +27,17 @@ urlpatterns = [
     path("projects/<slug:key>/series/<uuid:series_id>/", studies.series, name="series"),
     path("projects/<slug:key>/flags/", flags.flag_list, name="flags"),
     path("projects/<slug:key>/flags/<uuid:flag_id>/", flags.flag_page, name="flag"),
+    path("projects/<slug:key>/fitness/", fitness.fitness, name="fitness"),
+    path("projects/<slug:key>/fitness/evaluate/", fitness.evaluate, name="evaluate"),
+    path("projects/<slug:key>/fitness/threshold/", fitness.set_threshold, name="set-threshold"),
+    path("projects/<slug:key>/fitness/release/", fitness.release, name="release"),
+    path("projects/<slug:key>/fitness/<uuid:evaluation_id>/<slug:name>.svg", fitness.plot, name="plot"),
+    path("projects/<slug:key>/golden/<uuid:set_id>/add/", fitness.add_case, name="add-case"),
+    path("projects/<slug:key>/golden/<uuid:case_id>/withdraw/", fitness.withdraw_case, name="withdraw-case"),
+    path("projects/<slug:key>/models/", models.model_list, name="models"),
+    path("projects/<slug:key>/models/<uuid:model_id>/", models.model_page, name="model"),
+    path("projects/<slug:key>/models/<uuid:model_id>/approve/", models.approve, name="model-approve"),
+    path("projects/<slug:key>/models/<uuid:model_id>/withdraw/", models.withdraw, name="model-withdraw"),
     path("projects/<slug:key>/worklist/", reading.reading_list, name="worklist"),
     path("projects/<slug:key>/worklist/batch/", reading.start_batch, name="batch"),
     path("projects/<slug:key>/cases/<uuid:assignment_id>/", reading.case, name="case"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from qaservice.accounts.models import User
@@ -35,6 +35,19 @@ TONES = {
     "blind-voted": "open",
     "revealed": "open",
     "released": "quiet",
+    "approved": "good",
+    "not-approved": "warn",
+    "cannot-be-approved": "bad",
+    "withdrawn": "warn",
+    "proven": "good",
+    "unproven": "warn",
+    "met": "good",
+    "not-met": "bad",
+    "too-few": "warn",
+    "no-threshold": "quiet",
+    "independent": "good",
+    "not-independent": "bad",
+    "not-stated": "warn",
 }
 
 
@@ -42,6 +55,18 @@ TONES = {
 def state(value: str, text: str = "") -> SafeString:
     """Return a state as a badge; colour is never the only sign."""
     return format_html('<span class="badge {}">{}</span>', TONES.get(value, "quiet"), text or words(value))
+
+
+@register.simple_tag
+def share(part: int, whole: int) -> str:
+    """Return a share with two decimals, a dash where there is no whole."""
+    return f"{part / whole:.2f}" if whole else "–"
+
+
+@register.simple_tag
+def marks(said: Sequence[str]) -> SafeString:
+    """Return what a model behind something was worth, each mark as a badge in plain words."""
+    return format_html_join(" ", '<span class="badge warn model-mark">{}</span>', ((one,) for one in said))
 
 
 @register.filter

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET
 
 from qaservice.analysis.models import Flag, FlagState
 from qaservice.analysis.selectors import flags_of
+from qaservice.analysis.standing import held_flags, worth_of_flags
 from qaservice.common.errors import NotFound
 from qaservice.portal.access import page, show, visit
 from qaservice.portal.figures import flag_rows
@@ -33,12 +34,17 @@ def flag_list(request: HttpRequest, key: str) -> HttpResponse:
     check, state = request.GET.get("check", ""), request.GET.get("state", "")
     ordering = request.GET.get("ordering", "-score")
     rows = flags_of(project=here.project, check=check, state=state, ordering=ordering)
+    listed = paged(request, rows)
+    worth = worth_of_flags(listed.page)
+    for flag in listed.page:
+        flag.worth = worth[flag.pk]
     return show(
         request,
         here,
         "flags.html",
         {
-            "rows": paged(request, rows),
+            "rows": listed,
+            "held": held_flags(project=here.project).count(),
             "checks": [row.check for row in flag_rows(project=here.project)],
             "states": FlagState.choices,
             "orderings": ORDERINGS,

@@ -11,7 +11,9 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
+from qaservice.analysis.golden import golden_cases
 from qaservice.analysis.said import said_of
+from qaservice.analysis.standing import run_fitness, series_standings
 from qaservice.common.errors import InvalidInput, NotFound, ServiceError
 from qaservice.jobs.selectors import progress_of
 from qaservice.labels.summaries import set_summaries
@@ -104,6 +106,8 @@ def series(request: HttpRequest, key: str, series_id: uuid.UUID) -> HttpResponse
     context: dict[str, object] = {"series": row, "slice": index if index.isdigit() else ""}
     if here.may["inspect"]:
         context["sets"] = set_summaries(series=row)
+        context["golden"] = golden_cases(project=here.project).filter(series=row).first()
+        context["model_standings"] = [(one, run_fitness(one.run)[0]) for one in series_standings(series=row)]
         context["said"] = said_of(series=row)
     return show(request, here, "series.html", context)
 
