@@ -23,6 +23,12 @@ def standing_approval(*, project: Project, model: QAModel) -> ModelApproval | No
     return last
 
 
+def approved_models(*, project: Project) -> list[QAModel]:
+    """Return the foreign bundles that may run in a project, by name."""
+    known = QAModel.objects.filter(foreign=True, approvals__project=project).distinct().order_by("name", "version")
+    return [model for model in known if standing_approval(project=project, model=model) is not None]
+
+
 def require_runnable(*, project: Project, model: QAModel) -> None:
     """Raise Conflict ``model-not-approved`` where a foreign bundle has no standing approval here; others need none."""
     if model.foreign and standing_approval(project=project, model=model) is None:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
 
 from django.conf import settings
 
@@ -28,6 +29,7 @@ READING = SandboxLimits(seconds=600.0, memory_bytes=2 * 1024**3)
 """Bounds on reading a bundle as text; its files are hostile until somebody has looked at them."""
 
 _MEDIA_TYPE = "application/octet-stream"
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,37 @@ def register_foreign(
             store_blobs(items=items)
             model.save()
     return Registered(model, known=False)
+
+
+class Readable(Protocol):
+    """What an upload is read from."""
+
+    def read(self, count: int, /) -> bytes: ...
+
+
+def register_upload(
+    *, stream: Readable, filename: str, given: Mapping[str, Any], actor: Actor, reason: str
+) -> Registered:
+    """Register a bundle that is sent as a zip, as ``register_foreign`` does; the zip itself is not kept."""
+    with TemporaryDirectory(prefix="bundle-", dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
+        path = Path(folder) / "bundle.zip"
+        size = 0
+        with path.open("xb") as kept:
+            while block := stream.read(_BLOCK):
+                size += len(block)
+                if size > settings.MAX_UPLOAD_BYTES:
+                    raise InvalidInput(
+                        f"the upload has more than {settings.MAX_UPLOAD_BYTES} bytes; nothing was kept",
+                        code="upload-too-large",
+                    )
+                kept.write(block)
+        return register_foreign(
+            source=path,
+            fallback_name=Path(filename).stem[:80] or "bundle",
+            given=given,
+            actor=actor,
+            reason=reason,
+        )
 
 
 def foreign_result(

@@ -38,7 +38,13 @@ class RunsView(ApiView):
         reason = self.reason(request)
         asked = serializers.NewRunSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        run = request_run(project=project, actor=actor, reason=reason, predictions=asked.validated_data["predictions"])
+        run = request_run(
+            project=project,
+            actor=actor,
+            reason=reason,
+            predictions=asked.validated_data["predictions"],
+            model_name=asked.validated_data["model"],
+        )
         return Response(serializers.RunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
 
 

@@ -253,6 +253,28 @@ class NewRunSerializer(ReasonSerializer):
         default="",
         help_text="algorithm whose imported predictions speak in the place of the QA model, with its version if needed",
     )
+    model = serializers.CharField(
+        max_length=150,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="registered model by name, name and version, or digest, in the place of the one that ships",
+    )
+
+
+class NewModelSerializer(ReasonSerializer):
+    file = serializers.FileField(help_text="the bundle as a zip")
+    output = serializers.JSONField(
+        required=False,
+        help_text="what its output means where the bundle does not say: task, labels, box_mode, frame, threshold, "
+        "image_key, prediction_key, box_key, label_key, score_key",
+    )
+
+
+class ModelApprovalSerializer(ReasonSerializer):
+    bundle_sha256 = serializers.CharField(
+        max_length=64, help_text="the digest of what you looked at; another than the model's is refused"
+    )
 
 
 class RunSerializer(serializers.ModelSerializer[AnalysisRun]):

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from qaservice.accounts.models import User
 from qaservice.accounts.selectors import user_by_name
+from qaservice.analysis.approvals import approved_models
 from qaservice.analysis.external import prediction_names
 from qaservice.analysis.selectors import runs_of
 from qaservice.analysis.services import request_run
@@ -39,6 +40,7 @@ def overview(request: HttpRequest, key: str) -> HttpResponse:
         context["progress"] = progress_of(here.project.key)
         context["in_quarantine"] = open_count(here.project)
         context["prediction_names"] = prediction_names(here.project)
+        context["approved_models"] = approved_models(project=here.project)
     if here.may["inspect"]:
         context |= {
             "flags": flag_rows(project=here.project),
@@ -61,6 +63,7 @@ def analyse(request: HttpRequest, key: str) -> HttpResponseBase:
             actor=here.actor("analyse"),
             reason=reason_of(request),
             predictions=request.POST.get("predictions", ""),
+            model_name=request.POST.get("model", ""),
         )
         return f"Run {run.number} is queued; the flags appear as it goes on."
 
