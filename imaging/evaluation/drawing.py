@@ -16,8 +16,8 @@ BLUE, PALE_BLUE, ORANGE = "#0b5a8a", "#cfe2ee", "#a34a00"
 FONT = "Noto Sans, DejaVu Sans, Libertinus Serif, sans-serif"
 SMALL, NORMAL, TITLE = 12.0, 13.0, 15.0
 
-LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 40.0, 56.0
-"""Margins around the frame, in pixels: room for tick labels, axis titles and the chart's title."""
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 76.0, 56.0
+"""Margins around the frame, in pixels: room for tick labels, axis titles, the chart's title and its two-line key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,11 @@ class Axis:
 @dataclass
 class Chart:
     """A chart being drawn, ``width`` x ``height`` pixels; ``title`` and ``description`` also serve those who cannot see
-    it. Values outside the axes are drawn at their ends."""
+    it. ``key`` says what is drawn, in at most two lines above the frame, where nothing can lie over it. Values outside
+    the axes are drawn at their ends."""
 
     title: str
+    key: tuple[str, ...]
     description: str
     horizontal: Axis
     vertical: Axis
@@ -123,6 +125,8 @@ class Chart:
         left, right = LEFT, self.width - RIGHT
         bottom, top = self.height - BOTTOM, TOP
         self._text(left, 22.0, self.title, anchor="start", size=TITLE, colour=INK, bold=True)
+        for number, line in enumerate(self.key):
+            self._text(left, 42.0 + 17.0 * number, line, anchor="start", size=SMALL, colour=SOFT)
         for value, label in self.vertical.ticks:
             self._rule(left, self.y(value), right, self.y(value), RULE, 1.0)
             self._text(left - 8.0, self.y(value) + 4.0, label, anchor="end", size=SMALL, colour=SOFT)

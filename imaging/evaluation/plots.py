@@ -15,7 +15,7 @@ from imaging.evaluation.drawing import BLUE, INK, ORANGE, PALE_BLUE, SOFT, Axis,
 from imaging.evaluation.froc import CONFIDENCE, FALSE_POSITIVE_RATES, Froc
 from imaging.evaluation.operating_point import OperatingPoint, SizeRow
 
-WIDTH, HEIGHT = 640.0, 400.0
+WIDTH, HEIGHT = 640.0, 430.0
 SHARES = tuple((step / 5, f"{step / 5:.1f}") for step in range(6))
 LEAST_RATE, MOST_RATE = 1 / 16, 16.0
 RATE_LABELS = ("1/8", "1/4", "1/2", "1", "2", "4", "8")
@@ -29,6 +29,12 @@ def froc_plot(*, curve: Froc, band: FrocBand, point: OperatingPoint) -> bytes:
     cpm = f"{curve.cpm:.3f}"
     chart = Chart(
         title="Sensitivity against false positives (FROC)",
+        key=(
+            f"circles: LUNA16's seven points, mean {cpm}; shaded: 95 % limits over {point.patients} "
+            f"patient{_s(point.patients)}",
+            f"diamond: operating point, {point.found}/{point.nodules} found at "
+            f"{point.false_positives.estimate:.2f} false positives a scan",
+        ),
         description=f"{curve.nodules} nodules on {curve.scans} scans. Mean sensitivity at LUNA16's seven points {cpm}. "
         f"At the operating point {point.found} of {point.nodules} found with "
         f"{point.false_positives.estimate:.2f} false positives a scan.",
@@ -55,10 +61,6 @@ def froc_plot(*, curve: Froc, band: FrocBand, point: OperatingPoint) -> bytes:
     found = point.sensitivity.estimate
     rate = min(MOST_RATE, max(LEAST_RATE, point.false_positives.estimate))
     chart.diamond(rate, found, colour=ORANGE, radius=7.5)
-    low = 0.30
-    _key(chart, low, BLUE, f"circles: LUNA16's points, mean {cpm}")
-    _key(chart, low - 0.08, ORANGE, f"diamond: operating point, {point.found}/{point.nodules} found")
-    _key(chart, low - 0.16, SOFT, f"shaded: 95 % limits over {point.patients} patient{_s(point.patients)}")
     return chart.svg()
 
 
@@ -69,8 +71,14 @@ def calibration_plot(*, rows: Sequence[ReliabilityRow], error: float, brier: flo
     probability from which candidates were taken. Whiskers are the bins' score intervals.
     """
     total = sum(row.count for row in rows)
+    least_count, most_count = min(row.count for row in rows), max(row.count for row in rows)
+    each = f"{least_count}" if least_count == most_count else f"{least_count} to {most_count}"
     chart = Chart(
         title="Probability given and share that were nodules",
+        key=(
+            f"{len(rows)} bins of {each} candidates, {total} in all, with 95 % limits; dashed: perfectly calibrated",
+            f"expected calibration error {error:.3f}, Brier score {brier:.3f}",
+        ),
         description=f"{total} candidates of a probability of at least {least:g} in {len(rows)} bins of equal mass. "
         f"Expected calibration error {error:.3f}, Brier score {brier:.3f}.",
         horizontal=Axis("Mean probability given by the model", 0.0, 1.0, SHARES),
@@ -84,11 +92,6 @@ def calibration_plot(*, rows: Sequence[ReliabilityRow], error: float, brier: flo
         limits = proportion(successes=round(row.observed_share * row.count), total=row.count, confidence=CONFIDENCE)
         chart.whisker(row.mean_score, limits.lower, limits.upper, colour=BLUE)
         chart.dot(row.mean_score, row.observed_share, colour=BLUE, radius=5.0, filled=True)
-    least_count, most_count = min(row.count for row in rows), max(row.count for row in rows)
-    each = f"{least_count}" if least_count == most_count else f"{least_count} to {most_count}"
-    _key(chart, 0.96, BLUE, f"{len(rows)} bins of {each} candidates, {total} in all, with 95 % limits", left=True)
-    _key(chart, 0.88, SOFT, "dashed: perfectly calibrated", left=True)
-    _key(chart, 0.80, INK, f"calibration error {error:.3f}, Brier {brier:.3f}", left=True)
     return chart.svg()
 
 
@@ -98,6 +101,10 @@ def sensitivity_plot(*, rows: Sequence[SizeRow], threshold: float) -> bytes:
     told = "; ".join(f"{_bin(row)} mm: {row.found} of {row.total}" for row in rows)
     chart = Chart(
         title="Sensitivity by size at the operating point",
+        key=(
+            f"candidates of a probability of at least {threshold:.3g} count; whiskers: 95 % limits",
+            "numbers: nodules found of all of that size",
+        ),
         description=f"Candidates of a probability of at least {threshold:.3g} count. {told}.",
         horizontal=Axis("Diameter of the ball of equal volume, mm", 0.0, max(1.0, float(len(rows))), ticks),
         vertical=Axis("Sensitivity", 0.0, 1.0, SHARES),
@@ -134,13 +141,6 @@ def _at(one: tuple[float, float], other: tuple[float, float], rate: float) -> tu
     if math.isclose(one[0], other[0]):
         return rate, other[1]
     return rate, one[1] + (other[1] - one[1]) * (rate - one[0]) / (other[0] - one[0])
-
-
-def _key(chart: Chart, height: float, colour: str, text: str, *, left: bool = False) -> None:
-    if left:
-        chart.note(chart.horizontal.low, height, text, anchor="start", dx=10.0, dy=4.0, colour=colour)
-    else:
-        chart.note(chart.horizontal.high, height, text, anchor="end", dx=-8.0, dy=4.0, colour=colour)
 
 
 def _bin(row: SizeRow) -> str:

@@ -42,6 +42,11 @@ class Worth:
     released: bool
     marks: tuple[str, ...]
 
+    @property
+    def short_marks(self) -> tuple[str, ...]:
+        """The marks up to their explanations, for a list that has little room."""
+        return tuple(mark.partition(":")[0] for mark in self.marks)
+
 
 def worth_of(observation: FlagObservation) -> Worth:
     """Return what an observation is worth.

@@ -57,6 +57,8 @@ export interface Revealed {
   check: string;
   check_version: string;
   model: string;
+  /** What the model was worth when it spoke; `marks` says it in plain words and is empty where no model was heard. */
+  worth: { marks: string[] };
   evidence: Record<string, unknown>;
   others: LabelSummary[];
   proposals: ProposalSummary[];

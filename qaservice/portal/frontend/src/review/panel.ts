@@ -110,6 +110,7 @@ export class ReviewPanel {
         " likely that the label is wrong ",
         el("small", {}, `(${provenance(revealed)})`),
       ),
+      ...revealed.worth.marks.map((mark) => el("p", { class: "problem" }, `${mark.charAt(0).toUpperCase()}${mark.slice(1)}`)),
       ...(revealed.silence ? [el("p", { class: "hint" }, revealed.silence)] : []),
       el("h3", {}, "Other readers"),
       ...this.others(revealed.others),
