@@ -12,13 +12,13 @@ from imaging.geometry.header import SliceHeader
 from imaging.readers.limits import CT_READ_LIMITS
 from qaservice.projects.models import Project
 from qaservice.storage.services import BlobWriter
-from qaservice.studies import identity, services, uploads
+from qaservice.studies import identity, looked_at, services, uploads
 from qaservice.studies.arrivals import Arrival, Held, sort_out
 from qaservice.studies.assessment import SeriesAssessment, assess_series, gate_policy_of
 from qaservice.studies.examining import Terms
 from qaservice.studies.kept import open_delivery
 from qaservice.studies.models import AnnotationFile, Ingest, IngestItem, Instance, Series, SeriesState
-from qaservice.studies.reading import Judged, judge_files
+from qaservice.studies.reading import Judged, judge_files, judge_seen
 from qaservice.studies.sources import DELIVERY_LIMITS
 from qaservice.studies.stored import inspect_stored
 from qaservice.studies.storing import keeps_bytes, store_series
@@ -53,7 +53,10 @@ def _judge_all(ingest: Ingest, report: Report) -> tuple[list[Judged], int]:
         unknown = [entry for entry in entries if entry.name not in known]
         terms = replace(terms_of(ingest.project, folder=writer.folder), own=uploads.is_pushed(ingest.source_path))
         report(0, len(entries), "reading files")
-        with closing(judge_files(entries=unknown, terms=terms, writer=writer)) as files:
+        seen = looked_at.recall(Path(ingest.source_path), terms) if terms.own else {}
+        unseen = [entry for entry in unknown if entry.name not in seen]
+        judged += [judge_seen(entry, seen[entry.name], writer) for entry in unknown if entry.name in seen]
+        with closing(judge_files(entries=unseen, terms=terms, writer=writer)) as files:
             for file in files:
                 judged.append(file)
                 report(len(entries) - len(unknown) + len(judged), len(entries), "reading files")

@@ -33,8 +33,8 @@ VOLUME_LIMITS = SandboxLimits(
 )
 """For decoding all slices of one series."""
 
-CHILDREN = min(4, os.cpu_count() or 1)
-"""More gain nothing where the disk is what is waited for."""
+CHILDREN = min(4, (os.cpu_count() or 1) + 1)
+"""One more than processors, since each waits for the disk at times; more than four the disk does not keep up with."""
 
 _lock = threading.Lock()
 _idle: dict[tuple[int, SandboxLimits, int], list[Sandbox]] = {}

@@ -6,13 +6,10 @@ follows from them, so that sending it again changes nothing. Once the delivery i
 
 from __future__ import annotations
 
-import hashlib
-import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
@@ -24,9 +21,8 @@ from qaservice.common.errors import Conflict, InvalidInput, ServiceError, Unavai
 from qaservice.common.transitions import step
 from qaservice.jobs.services import enqueue
 from qaservice.projects.models import Project
-from qaservice.storage.files import sync_folder
-from qaservice.storage.services import WRITERS
-from qaservice.studies import identity, uploads
+from qaservice.storage.files import sync_all, sync_folder
+from qaservice.studies import identity, looked_at, uploads
 from qaservice.studies.examining import Examined
 from qaservice.studies.ingest import terms_of
 from qaservice.studies.models import Ingest, IngestState
@@ -108,15 +104,16 @@ def push(*, ingest: Ingest, instances: Iterable[Iterable[bytes]]) -> list[Pushed
     waiting = uploads.pushed_folder() / f".incoming-{uuid.uuid4().hex}"
     waiting.mkdir(parents=True)
     try:
-        kept = [_kept(waiting / str(number), pieces) for number, pieces in enumerate(_bounded(instances))]
-        if not kept:
+        places = [_kept(waiting / str(number), pieces) for number, pieces in enumerate(_bounded(instances))]
+        if not places:
             raise InvalidInput("the request holds no instance", code="nothing-sent")
-        # The project's own secret, not a trial's: the UIDs that the sender is told are those that will be stored.
-        terms = replace(terms_of(ingest.project, folder=None), identity=identity.terms_of(ingest.project))
-        found = examined_files([place for place, _ in kept], terms)
-        with ThreadPoolExecutor(min(WRITERS, len(kept))) as pool:
-            pushed = list(pool.map(_take, [folder] * len(kept), kept, found))
+        terms = terms_of(ingest.project, folder=None)
+        found = examined_files(places, terms)
+        sync_all(waiting)
+        pushed = [_take(folder, place, one) for place, one in zip(places, found, strict=True)]
         sync_folder(folder)
+        new = [one for one, said in zip(found, pushed, strict=True) if said.outcome == "received"]
+        looked_at.keep(folder, {_name(one): one for one in new}, terms)
     except FileNotFoundError as error:
         raise _closed() from error
     except OSError as error:
@@ -216,29 +213,33 @@ def _bounded(instances: Iterable[Iterable[bytes]]) -> Iterator[Iterable[bytes]]:
         yield counted(pieces)
 
 
-def _kept(place: Path, pieces: Iterable[bytes]) -> tuple[Path, str]:
-    """Write an instance down, not yet synced, and return where with its SHA-256."""
-    digest = hashlib.sha256()
+def _kept(place: Path, pieces: Iterable[bytes]) -> Path:
+    """Write an instance down, not yet synced, and return where."""
     with place.open("xb") as stream:
         for piece in pieces:
-            digest.update(piece)
             stream.write(piece)
-    return place, digest.hexdigest()
+    return place
 
 
-def _take(folder: Path, kept: tuple[Path, str], found: Examined) -> Pushed:
-    place, sha256 = kept
-    if found.kind == "other" and not found.code:
-        return Pushed("refused", sha256, found.kind, "", "not-dicom", "not a DICOM file: the mark DICM is missing")
-    if found.code:
-        return Pushed("refused", sha256, found.kind, found.uid, found.code, found.message)
-    target = folder / f"{sha256}.dcm"
+def _take(folder: Path, place: Path, found: Examined) -> Pushed:
+    sha256 = found.original_sha256 or found.sha256
+    if not _is_taken(found):
+        code, message = found.code or "not-dicom", found.message or "not a DICOM file: the mark DICM is missing"
+        return Pushed("refused", sha256, found.kind, found.uid, code, message)
+    target = folder / _name(found)
     if target.exists():
         return Pushed("already-received", sha256, found.kind, found.uid)
-    with place.open("rb") as stream:
-        os.fsync(stream.fileno())
     place.replace(target)
     return Pushed("received", sha256, found.kind, found.uid)
+
+
+def _is_taken(found: Examined) -> bool:
+    return not found.code and found.kind.startswith("dicom-")
+
+
+def _name(found: Examined) -> str:
+    """Return the name of an instance in its delivery: the digest of its bytes as they came."""
+    return f"{found.original_sha256 or found.sha256}.dcm"
 
 
 def _require_open(ingest: Ingest) -> None:
@@ -269,5 +270,5 @@ def _sweep() -> None:
     if old:
         wanted = set(Ingest.objects.exclude(source_path="").values_list("source_path", flat=True))
         for place in old:
-            if str(place) not in wanted:
+            if str(place).removesuffix(".looked-at") not in wanted:
                 rmtree(place, ignore_errors=True)

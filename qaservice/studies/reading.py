@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -29,6 +31,11 @@ BATCH_FILES = 16
 """Files that one call looks at: enough to hide the way there and back, few enough to spread over the children."""
 
 BATCH_BYTES = 16 << 20
+
+ARRIVING_AT_ONCE = 2
+"""Requests of one web process whose instances are looked at at a time: more children would only cost memory."""
+
+_arriving = threading.BoundedSemaphore(ARRIVING_AT_ONCE)
 
 _MEDIA_TYPES = (
     ("dicom-", DICOM_TYPE),
@@ -122,10 +129,19 @@ def judge_files(*, entries: Iterable[Entry], terms: Terms, writer: BlobWriter | 
             yield _judged(entry, replace(bytes_of, code=error.code, message=error.message), writer)
 
 
+def judge_seen(entry: Entry, found: Examined, writer: BlobWriter) -> Judged:
+    """Say of a file of our own, which was looked at before and has not changed, what it is; its bytes are kept."""
+    if entry.path is None:
+        raise ValueError("only a file that lies by itself keeps its bytes under a second name")
+    incoming = writer.folder / uuid.uuid4().hex
+    incoming.hardlink_to(entry.path)
+    return _judged(entry, replace(found, incoming=str(incoming)), writer)
+
+
 def examined_files(places: Sequence[Path], terms: Terms) -> list[Examined]:
     """Return what each file is, in order, without judging or keeping any; one that ends its parser is refused."""
     found: list[Examined] = []
-    with parsers(PARSER_LIMITS, children=1) as sandbox:
+    with _arriving, parsers(PARSER_LIMITS, children=1) as sandbox:
         for start in range(0, len(places), BATCH_FILES):
             together = [Submitted(str(place), None) for place in places[start : start + BATCH_FILES]]
             try:

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from qaservice.common.errors import InvalidInput
+from qaservice.studies import looked_at
 from qaservice.studies.models import Ingest
 
 CHUNK = 1 << 20
@@ -79,9 +80,14 @@ def drop_on_commit(source_path: str) -> None:
     """
     place = Path(source_path)
     if is_pushed(source_path):
-        transaction.on_commit(lambda: rmtree(place, ignore_errors=True))
+        transaction.on_commit(lambda: _remove(place))
     if source_path and place.parent == folder() and place.name.startswith(_PREFIX):
         transaction.on_commit(lambda: place.unlink(missing_ok=True))
+
+
+def _remove(folder: Path) -> None:
+    rmtree(folder, ignore_errors=True)
+    looked_at.forget(folder)
 
 
 def _sweep() -> None:

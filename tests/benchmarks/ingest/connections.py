@@ -37,11 +37,9 @@ def send_all(
                     return
                 kind = DICOM if together == 1 else MULTIPART
                 body = batch[0].read_bytes() if together == 1 else _multipart(batch)
-                connection.request("POST", path, body=body, headers={"Content-Type": kind, **headers})
-                answer = connection.getresponse()
-                text = answer.read()
-                if answer.status != 200:
-                    faults.append(f"{answer.status}: {text[:300]!r}")
+                status, text = _post(connection, path, body, {"Content-Type": kind, **headers})
+                if status != 200:
+                    faults.append(f"{status}: {text[:300]!r}")
         # Whatever ends a thread ends the measurement; a half of it would be no figure.
         except Exception as error:
             faults.append(repr(error))
@@ -58,6 +56,21 @@ def send_all(
     if faults:
         raise RuntimeError(faults[0])
     return seconds
+
+
+def _post(
+    connection: http.client.HTTPConnection, path: str, body: bytes, headers: Mapping[str, str]
+) -> tuple[int, bytes]:
+    try:
+        connection.request("POST", path, body=body, headers=dict(headers))
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
+        # A server may close a connection that was idle for a moment; both servers take the same instance twice.
+        connection.close()
+        connection.request("POST", path, body=body, headers=dict(headers))
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 def _multipart(batch: Sequence[Path]) -> bytes:

@@ -86,8 +86,11 @@ def running(data: Path) -> Iterator[Site]:
                 subprocess.Popen(command, env=surroundings, cwd=ROOT, stdout=log, stderr=log) for command in commands
             ]
             site = Site(port, {"Authorization": f"Bearer {token}"})
-            _wait(site)
-            yield site
+            try:
+                _wait(site)
+                yield site
+            except Exception as error:
+                raise RuntimeError((data / "log").read_text(errors="replace")[-2000:]) from error
         finally:
             for process in processes:
                 process.terminate()

@@ -73,7 +73,8 @@ def close(client: Client, delivery: str) -> Any:
 
 
 def pushed_files() -> list[Path]:
-    return [place for place in (Path(django_settings.DATA_DIR) / "pushed").rglob("*") if place.is_file()]
+    found = [place for place in (Path(django_settings.DATA_DIR) / "pushed").rglob("*") if place.is_file()]
+    return [place for place in found if not place.parent.name.endswith(".looked-at")]
 
 
 @pytest.mark.requirement("REQ-17")
@@ -223,3 +224,27 @@ def test_who_may_not_ingest_may_not_push(site: Site) -> None:
         == 401
     )
     assert not Ingest.objects.exists()
+
+
+def test_a_delivery_is_judged_the_same_whether_or_not_what_was_found_at_its_arrival_is_still_known(
+    client: Client, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    results = {}
+    for series, damage in ((f"{OTHER}.1", False), (f"{OTHER}.2", True)):
+        delivery = opened(client)
+        push(client, multipart(list(series_files(series=series).values())), many=True, delivery=delivery)
+        [kept] = list(Path(Ingest.objects.get(pk=delivery).source_path + ".looked-at").iterdir())
+        if damage:
+            kept.write_bytes(kept.read_bytes()[:-40])
+        with django_capture_on_commit_callbacks(execute=True):
+            close(client, delivery)
+            drain(project_key="lung", on_progress=lambda progress: None)
+        found = Series.objects.get(series_instance_uid=series)
+        results[damage] = (
+            found.state,
+            found.instance_count,
+            found.acquisition,
+            Ingest.objects.get(pk=delivery).summary,
+        )
+        assert not kept.parent.exists()
+    assert results[False] == results[True] and results[True][0] == "accepted"
