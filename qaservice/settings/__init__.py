@@ -172,11 +172,8 @@ DERIVED_DIR = DATA_DIR / "derived"
 MODEL_BUNDLE = Path(environment.text("QASERVICE_MODEL_BUNDLE", str(ROOT / "imaging" / "bundles" / "lung_nodule_qa")))
 INFERENCE_THREADS = environment.whole_number("QASERVICE_INFERENCE_THREADS", default=2, least=1)
 # Written out, since settings import nothing of the house; a test holds them to what the core knows.
-INFERENCE_BACKEND = environment.one_of(
-    "QASERVICE_INFERENCE_BACKEND",
-    default="auto",
-    choices=("auto", "cuda", "openvino-f32", "openvino-bf16", "torch"),
-)
+INFERENCE_BACKENDS = ("auto", "cuda", "openvino-f32", "openvino-bf16", "torch")
+INFERENCE_BACKEND = environment.one_of("QASERVICE_INFERENCE_BACKEND", default="auto", choices=INFERENCE_BACKENDS)
 # Bounds on one run of a bundle that others made: seconds a series, and memory beyond what its libraries hold.
 FOREIGN_SECONDS = environment.whole_number("QASERVICE_FOREIGN_SECONDS", default=3600, least=1)
 FOREIGN_MEMORY_BYTES = environment.whole_number(

@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.benchmarks import label_errors, lines, record
 from tests.benchmarks.ingest import measure as ingest
 from tests.benchmarks.lines import Line
+from tests.benchmarks.scan import measure as scan
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "var" / "bench"
@@ -43,6 +44,7 @@ GROUPS = (
     Group("label-errors", label_errors.NAMES, label_errors.measured),
     Group("record", record.NAMES, record.measured),
     Group("ingest", ingest.NAMES, ingest.measure),
+    Group("scan", scan.NAMES, scan.measure),
 )
 
 
@@ -74,7 +76,7 @@ def main(asked: list[str]) -> int:
 
 def environment() -> dict[str, object]:
     """Return what the figures depend on: commit, processor, versions."""
-    packages = ("numpy", "scipy", "torch", "monai", "django")
+    packages = ("numpy", "scipy", "torch", "monai", "openvino", "django")
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )

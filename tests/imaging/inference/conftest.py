@@ -17,6 +17,15 @@ def write_manifest(path: Path) -> str:
     return bundle_digest(files)
 
 
+def with_graph(path: Path) -> Path:
+    """Give a bundle its graph and torch's answer, as the export does."""
+    from imaging.training.graph import add_graph, pin
+
+    add_graph(path)
+    pin(path, name="tiny", version="1")
+    return path
+
+
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Iterator[None]:
     """Backends are kept for the life of a process: no test may be handed another's."""

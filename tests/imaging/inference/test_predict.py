@@ -1,5 +1,6 @@
 """A prediction is repeatable, survives being killed, and says nothing where there is nothing to look at."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +135,54 @@ def test_tiles_of_another_scan_are_not_taken(
     total, counter.tiles = counter.tiles, 0
     once(other, bundle, tmp_path)
     assert counter.tiles == total
+
+
+def test_a_killed_prediction_resumes_only_with_the_backend_that_began_it(
+    scan: PhantomCase, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_torch = once(scan.volume, bundle, backend="torch")
+    counter = CountingBackend(monkeypatch)
+    by_openvino = once(scan.volume, bundle, backend="openvino-f32")
+    total, counter.tiles = counter.tiles, 0
+    with pytest.raises(Killed):
+        once(scan.volume, bundle, tmp_path, stop_after=3, backend="openvino-f32")
+    assert counter.tiles == 3
+    counter.tiles = 0
+    assert same(by_torch, once(scan.volume, bundle, tmp_path / "apart", backend="torch"))
+    with pytest.raises(Killed):
+        once(scan.volume, bundle, tmp_path, stop_after=2, backend="torch")
+    assert counter.tiles == total + 2, "no tile of one is taken for the other's"
+    counter.tiles = 0
+    assert same(by_openvino, once(scan.volume, bundle, tmp_path, backend="openvino-f32"))
+    assert counter.tiles == total - 3
+    assert not list(tmp_path.glob("tiles-*")), "what the other left behind is gone too"
+
+
+def test_a_prediction_names_what_computed_it(scan: PhantomCase, bundle: Bundle) -> None:
+    import openvino
+    import torch
+
+    by_torch = once(scan.volume, bundle, backend="torch")
+    assert by_torch.backend.startswith(f"torch-f32 {torch.__version__} on ")
+    by_openvino = once(scan.volume, bundle, backend="openvino-f32")
+    assert by_openvino.backend.split(" on ")[0] == f"openvino-f32 {openvino.__version__.split('-')[0]}"
+    assert by_openvino.backend_refusals == ()
+    weights = (bundle.path / "models" / "model.pt").read_bytes()
+    assert by_openvino.weights_sha256 == hashlib.sha256(weights).hexdigest()
+
+
+def test_progress_is_told_from_the_first_tile_to_the_last(scan: PhantomCase, bundle: Bundle) -> None:
+    told: list[tuple[int, int]] = []
+    predict(
+        scan.volume,
+        bundle,
+        places=(),
+        progress=lambda done, total: told.append((done, total)),
+        checkpoint_dir=None,
+        threads=2,
+    )
+    total = told[0][1]
+    assert told == [(done, total) for done in range(total + 1)]
 
 
 def test_the_input_digest_follows_voxels_and_grid(scan: PhantomCase) -> None:
