@@ -286,12 +286,23 @@ class Deviation:
 
 
 @dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart as SVG. ``alternative`` says in words what it shows; ``caption`` stands beneath it."""
+
+    svg: bytes
+    alternative: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Facts about one QA model and the whole text of its card."""
+    """Facts about one QA model, how it was measured to do here, and the whole text of its card."""
 
     title: str
     facts: tuple[Fact, ...]
     text: str
+    fitness: tuple[Fact, ...] = ()
+    charts: tuple[Chart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

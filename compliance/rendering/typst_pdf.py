@@ -19,6 +19,7 @@ import typst
 
 from compliance.rendering import wording
 from compliance.rendering.document import (
+    Chart,
     CorrectionRow,
     FileRow,
     FlagEntry,
@@ -40,6 +41,10 @@ SIMULATED_READERS = "Contains simulated readers"
 
 PDF_STANDARDS: list[typst.PDFStandard] = ["a-2a", "ua-1"]
 TEMPLATES = ("report.typ", "house.typ", "flags.typ")
+
+
+BYTES = ("png", "svg")
+"""Fields that hold a picture's bytes: they go into files of their own beside the document."""
 
 
 class RenderingError(Exception):
@@ -130,7 +135,7 @@ def _view(document: ReportDocument, marks: tuple[str, ...], pictures: dict[str, 
 def _shown(value: object, pictures: dict[str, bytes]) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields: dict[str, object] = {
-            field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.name != "png"
+            field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.name not in BYTES
         }
         fields.update(_printed(value, pictures))
         return {name: _shown(member, pictures) for name, member in fields.items()}
@@ -194,6 +199,10 @@ def _printed(value: object, pictures: dict[str, bytes]) -> dict[str, object]:
         case Picture():
             name = f"picture-{len(pictures)}.png"
             pictures[name] = value.png
+            return {"file": name}
+        case Chart():
+            name = f"chart-{len(pictures)}.svg"
+            pictures[name] = value.svg
             return {"file": name}
         case _:
             return {}

@@ -19,7 +19,18 @@ from django.db.models import Count
 from compliance.models import Event, LedgerEntry
 from compliance.recording import registered_events
 from compliance.sealing import head, seal
-from qaservice.analysis.models import AnalysisRun, Flag, FlagObservation, RunState, SeriesResult
+from qaservice.analysis.models import (
+    AnalysisRun,
+    FitnessEvaluation,
+    Flag,
+    FlagObservation,
+    FlagRelease,
+    ObservationStanding,
+    RunStanding,
+    RunState,
+    SeriesResult,
+    SeriesStanding,
+)
 from qaservice.common import clock
 from qaservice.common.errors import Conflict
 from qaservice.labels.models import AnnotationSet, DatasetVersion, FindingRevision, Guideline, ReaderIdentity, SetKind
@@ -78,6 +89,11 @@ class Evidence:
     verdicts: Mapping[UUID, tuple[Verdict, ...]]
     consensuses: Mapping[UUID, tuple[Consensus, ...]]
     corrections: Mapping[UUID, Correction]
+    run_standings: Mapping[UUID, RunStanding]
+    series_standings: tuple[SeriesStanding, ...]
+    observation_standings: Mapping[UUID, ObservationStanding]
+    released_observations: frozenset[UUID]
+    evaluations: tuple[FitnessEvaluation, ...]
     events_by_kind: tuple[tuple[str, bool, int], ...]
     events_by_actor: tuple[ActorCount, ...]
     trails: Mapping[str, tuple[TrailEntry, ...]]
@@ -197,6 +213,15 @@ def _read(project: Project) -> Evidence:
                 "before__finding__annotation_set__series", "after__finding__annotation_set__series", "dataset_version"
             )
         },
+        run_standings={one.run_id: one for one in RunStanding.objects.filter(run__project=project)},
+        series_standings=tuple(SeriesStanding.objects.filter(run__project=project)),
+        observation_standings={
+            one.observation_id: one for one in ObservationStanding.objects.filter(observation__flag__project=project)
+        },
+        released_observations=frozenset(
+            FlagRelease.objects.filter(flag__project=project).values_list("observation_id", flat=True)
+        ),
+        evaluations=tuple(FitnessEvaluation.objects.filter(project=project).order_by("number")),
         events_by_kind=_events_by_kind(project),
         events_by_actor=_events_by_actor(project),
         trails=_trails(project),

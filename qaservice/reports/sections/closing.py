@@ -11,6 +11,7 @@ from qaservice.analysis.models import FlagState, QAModel, RunState
 from qaservice.analysis.said import scope_of, silence_of
 from qaservice.reports import words
 from qaservice.reports.evidence import Evidence, event_words
+from qaservice.reports.sections.fitness import FitnessInPrint, fitness_of, worth_of_models
 from qaservice.storage.selectors import read_blob
 from qaservice.studies.models import IngestState, SeriesState
 
@@ -47,7 +48,7 @@ HOW_TO_VERIFY = (
 
 def deviations(evidence: Evidence) -> tuple[Deviation, ...]:
     """Return what did not go as planned and what limits the conclusions, most general first."""
-    parts = (_limits, _failures, _series, _abstentions, _fallbacks, _checks, _flags)
+    parts = (_limits, worth_of_models, _failures, _series, _abstentions, _fallbacks, _checks, _flags)
     return tuple(
         Deviation(subject=subject, description=words.sentence(description))
         for part in parts
@@ -65,7 +66,10 @@ def software(evidence: Evidence, *, typst_version: str) -> Software:
     models = {run.model_id: run.model for run in evidence.runs if run.state == RunState.COMPLETED}
     return Software(
         components=tuple(components),
-        models=tuple(_card(model) for model in sorted(models.values(), key=lambda one: (one.name, one.version))),
+        models=tuple(
+            _card(model, fitness_of(evidence, model))
+            for model in sorted(models.values(), key=lambda one: (one.name, one.version))
+        ),
     )
 
 
@@ -179,7 +183,7 @@ def _flags(evidence: Evidence) -> Iterable[tuple[str, str]]:
         )
 
 
-def _card(model: QAModel) -> ModelCard:
+def _card(model: QAModel, fitness: FitnessInPrint) -> ModelCard:
     pinned = "Files of its predictions, SHA-256" if model.external else "Bundle, SHA-256"
     facts = [Fact(pinned, model.bundle_sha256, exact=True)]
     for name, title in (("task", "Task"), ("description", "Description"), ("intended_use", "Intended use")):
@@ -189,4 +193,6 @@ def _card(model: QAModel) -> ModelCard:
     if not model.external:
         facts.append(Fact("Scans that it is for", scope_of(model=model)))
     facts.append(Fact("Where it reports nothing", silence_of(model=model, slice_step_mm=None)))
-    return ModelCard(title=str(model), facts=tuple(facts), text=model.model_card)
+    return ModelCard(
+        title=str(model), facts=tuple(facts), text=model.model_card, fitness=fitness.facts, charts=fitness.charts
+    )

@@ -15,6 +15,7 @@ from qaservice.labels.selectors import mask_of
 from qaservice.labels.shapes import box_of_revision
 from qaservice.reports import words
 from qaservice.reports.evidence import Evidence, event_words
+from qaservice.reports.sections.fitness import marks_of_flag
 from qaservice.review.models import Consensus, Correction, Decision, Phase, Verdict
 from qaservice.studies.models import Series
 from qaservice.studies.selectors import grid_of, slice_hounsfield, sop_instance_uids_of
@@ -65,7 +66,7 @@ def _entry(evidence: Evidence, flag: Flag, what: Mapping[str, str]) -> FlagEntry
         place=words.place(flag.x_mm, flag.y_mm, flag.z_mm),
         image_number="none" if index is None else _image_number(numbers, index),
         reason=latest.reason,
-        identifiers=tuple(_identifiers(flag, observations, uids, index)),
+        identifiers=tuple(_identifiers(evidence, flag, observations, uids, index)),
         votes=tuple(_votes(evidence.verdicts.get(flag.pk, ()), observations)),
         decision=_decision(flag, consensuses, correction),
         correction=_correction(flag, correction) if correction else None,
@@ -90,7 +91,7 @@ def _image_number(numbers: Sequence[int | None], index: int) -> str:
 
 
 def _identifiers(
-    flag: Flag, observations: Sequence[FlagObservation], uids: Sequence[str], index: int | None
+    evidence: Evidence, flag: Flag, observations: Sequence[FlagObservation], uids: Sequence[str], index: int | None
 ) -> list[Fact]:
     latest = observations[-1]
     runs = words.listed([str(observation.run.number) for observation in observations])
@@ -113,6 +114,9 @@ def _identifiers(
         Fact("Model, SHA-256", latest.model_sha256, exact=True),
         Fact("Model input, SHA-256", latest.input_sha256, exact=True),
     ]
+    worth = marks_of_flag(evidence, latest)
+    if worth:
+        facts.append(Fact("Worth of the model", words.sentence(worth)))
     if flag.reopened_because:
         facts.append(Fact("Opened again because", words.sentence(flag.reopened_because)))
     return facts
