@@ -32,8 +32,9 @@ class Decision:
 class ModelView:
     """One model in one project. ``state``: shipped, approved, not-approved or cannot-be-approved.
 
-    ``code`` holds the places of its configurations that are code, those of the file that runs first; references to
-    other places are left out. ``why_not`` is why the person who looks may not approve it, "" where they may.
+    ``code`` holds the places of its configurations that are code, first those with warnings, each part in the order of
+    the files; references to other places are left out. ``why_not`` is why the person who looks may not approve it, ""
+    where they may.
     """
 
     id: str
@@ -105,7 +106,10 @@ def model_view(*, model: QAModel, project: Project, looking: Actor) -> ModelView
         configuration=str(found.get("configuration", "")),
         mapping=found.get("mapping"),
         weights=found.get("weight_check", {}),
-        code=[place for place in found.get("code", []) if place["kind"] != "reference"],
+        code=sorted(
+            (place for place in found.get("code", []) if place["kind"] != "reference"),
+            key=lambda place: not place["capabilities"],
+        ),
         code_files=found.get("code_files", []),
         files=list(model.files),
         faults=obstacles(model) if model.foreign else [],

@@ -81,13 +81,6 @@ _WITH_A_MODULE = {
     ("bundle", "load"): Capability.READS_FILES,
 }
 
-_TARGETS = {
-    "loadimage": Capability.READS_FILES,
-    "saveimage": Capability.READS_FILES,
-    "checkpointloader": Capability.UNPICKLES,
-    "dataloader": Capability.STARTS_PROCESSES,
-}
-
 _ORDINARY_DUNDERS = frozenset({"__init__", "__version__", "__file__", "__name__", "__len__", "__call__"})
 _LONGEST = 20_000
 
@@ -112,8 +105,6 @@ def of_target(name: str) -> tuple[Capability, ...]:
         found |= {_WITH_A_MODULE[pair] for pair in itertools.pairwise(parts) if pair in _WITH_A_MODULE}
         if parts[0] not in {"monai", "torch", "numpy", "ignite"}:
             found.add(Capability.CALLS_OWN_CODE if parts[0] == "scripts" else Capability.IMPORTS)
-    last = parts[-1].lower().removesuffix("d")
-    found |= {capability for word, capability in _TARGETS.items() if last == word}
     return _ordered(found)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from imaging.inference.foreign.confinement import bound_memory, bound_processor_
 
 _SECONDS_BETWEEN_LINES = 0.2
 _LONGEST_TEXT = 240
+_GRACE_SECONDS = 60
 
 
 def main(folder: Path, progress: int) -> int:
@@ -30,6 +32,8 @@ def main(folder: Path, progress: int) -> int:
     """
     request = json.loads((folder / layout.REQUEST).read_text(encoding="utf-8"))
     work = folder / layout.WORK
+    # Should nobody be left to end it, the kernel does.
+    signal.alarm(int(request["seconds"]) + _GRACE_SECONDS)
     try:
         walls = confine(
             readable=[folder / layout.BUNDLE, folder / layout.INPUT],

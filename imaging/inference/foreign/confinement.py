@@ -102,6 +102,8 @@ def interpreter_paths() -> tuple[Path, ...]:
     """Return the folders from which this interpreter loads code; of this project only the analysis core."""
     names = {sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
     names |= {f"{prefix}/lib" for prefix in (sys.base_prefix, sys.prefix)}
+    # Where packages are installed; never a folder of sources, beside which a site may keep its data.
+    names |= {entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")}
     names |= {"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", *SYSTEM_FILES}
     package = Path(__file__).resolve().parents[2]
     config = Path(sys.prefix) / "pyvenv.cfg"

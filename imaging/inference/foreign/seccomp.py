@@ -36,16 +36,14 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """System-call numbers of one machine. ``absent``: calls that this machine never had."""
+    """System-call numbers of one machine, and what the kernel calls it in ``seccomp_data``."""
 
     audit: int
-    seccomp: int
     numbers: dict[str, int]
 
 
 _X86_64 = _Machine(
     audit=0xC000003E,
-    seccomp=317,
     numbers={
         "socket": 41,
         "clone": 56,
@@ -110,7 +108,6 @@ _X86_64 = _Machine(
 
 _AARCH64 = _Machine(
     audit=0xC00000B7,
-    seccomp=277,
     numbers={
         "socket": 198,
         "clone": 220,
