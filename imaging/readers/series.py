@@ -315,7 +315,7 @@ def _to_hounsfield(stored: NDArray[np.generic], header: SliceHeader, tally: Coun
     if units.min(initial=AIR_HU) < AIR_HU or units.max(initial=AIR_HU) > _INT16_TOP:
         tally["clamped_low_voxels"] += int(np.count_nonzero(units < AIR_HU))
         tally["clamped_high_voxels"] += int(np.count_nonzero(units > _INT16_TOP))
-        units = np.clip(units, AIR_HU, _INT16_TOP)
+        return np.clip(units, AIR_HU, _INT16_TOP).astype(np.int16)
     return units.astype(np.int16)
 
 

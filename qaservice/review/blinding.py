@@ -99,6 +99,9 @@ class CaseView:
     outcome: str
 
 
+DOUBTED_FOR_SILENCE = "spurious_label"
+"""The check that doubts a mark because the model sees nothing there."""
+
 NEXT_STEP = {
     AssignmentState.ASSIGNED.value: "blind",
     AssignmentState.BLIND_VOTED.value: "reveal",
@@ -259,7 +262,7 @@ def _revealed(*, flag: Flag, observation: FlagObservation) -> RevealedView:
 
 def _silence(*, flag: Flag, observation: FlagObservation) -> str:
     """Return what the model's silence is worth where it is the reason for the flag, empty where it is not."""
-    if flag.check_name != "spurious_label" or observation.threshold is None:
+    if flag.check_name != DOUBTED_FOR_SILENCE or observation.threshold is None:
         return ""
     return silence_of(model=observation.run.model, slice_step_mm=grid_of(flag.series).spacing_mm[0])
 
