@@ -40,7 +40,8 @@ class ImageReferences:
 
     A caller looks for series by SOP Instance UIDs first, then series, study and frame of reference; by
     ``image_names`` where the format names files; and by ``grid`` (a NIfTI or NRRD label's own sampling, in LPS) where
-    it names nothing.
+    it names nothing. ``companion_uids`` are the SOP Instance UIDs of other label objects that it needs to be read: the
+    segmentation that a report measures.
     """
 
     study_instance_uids: frozenset[str] = frozenset()
@@ -49,6 +50,7 @@ class ImageReferences:
     frame_of_reference_uids: frozenset[str] = frozenset()
     image_names: frozenset[str] = frozenset()
     grid: Grid | None = None
+    companion_uids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,7 @@ def _described(dataset: Dataset, context: ReadContext) -> ImageReferences:
         series_instance_uids=frozenset(series - {""}),
         sop_instance_uids=frozenset(images - {""}),
         frame_of_reference_uids=frozenset(frames - {""}),
+        companion_uids=frozenset({uid for kind, uid in objects if kind in SEGMENTATION_CLASSES} - {""}),
     )
 
 

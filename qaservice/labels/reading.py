@@ -107,7 +107,7 @@ class LabelReader:
 
     def _companions(self, references: ImageReferences) -> dict[str, bytes]:
         """Return the held label objects to which a file refers, by SOP Instance UID."""
-        wanted = sorted(references.sop_instance_uids)
+        wanted = sorted(references.companion_uids)
         images = Series.objects.filter(project=self._project).values("series_instance_uid")
         rows: list[tuple[str, str]] = []
         for start in range(0, len(wanted), 500):
@@ -136,4 +136,5 @@ def _joined(first: ImageReferences, second: ImageReferences) -> ImageReferences:
         frame_of_reference_uids=first.frame_of_reference_uids | second.frame_of_reference_uids,
         image_names=first.image_names | second.image_names,
         grid=first.grid or second.grid,
+        companion_uids=first.companion_uids | second.companion_uids,
     )

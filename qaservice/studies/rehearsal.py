@@ -76,7 +76,7 @@ def rehearse(*, project: Project, path: Path, report: Report) -> Rehearsal:
             series.append(RehearsedSeries(uid, len(arrival.new), assessment))
             outcomes.extend(with_verdict(arrival, assessment, False))
             if assessment is not None and assessment.grid is not None:
-                found.append(_as_found(uid, assessment, together))
+                found.append(_as_found(uid, assessment, together, terms))
         found.extend(_held(project, {one.series_instance_uid for one in found}))
         annotations = [file for file in judged if file.is_annotation]
         scan = Scan(path=path, series=tuple(found), left_out=())
@@ -85,7 +85,7 @@ def rehearse(*, project: Project, path: Path, report: Report) -> Rehearsal:
     return Rehearsal(tuple(sorted(outcomes, key=lambda file: file.name)), tuple(series), tuple(labels.values()))
 
 
-def _as_found(uid: str, assessment: SeriesAssessment, files: Sequence[Judged]) -> FoundSeries:
+def _as_found(uid: str, assessment: SeriesAssessment, files: Sequence[Judged], terms: Terms) -> FoundSeries:
     stored = assessment.grid or {}
     uids = stored["sop_instance_uids"]
     headers: list[SliceHeader] = [file.header for file in files if file.header is not None]
@@ -95,7 +95,7 @@ def _as_found(uid: str, assessment: SeriesAssessment, files: Sequence[Judged]) -
         tuple(str(one) for one in uids) if isinstance(uids, list) else (),
         grid_from_json(stored),
     )
-    names = {file.uid: file.name for file in files}
+    names = {file.uid: terms.identity.name(file.name) for file in files}
     # Slices that are held already have no name here, and stand for their series all the same.
     names = {one: names.get(one, one) for one in verdict.sop_instance_uids}
     return FoundSeries(uid, headers[0].study_instance_uid, tuple(headers), verdict, names)
@@ -128,7 +128,9 @@ def _labels(
 ) -> dict[str, LabelFile]:
     if not annotations:
         return {}
-    wanted = {file.name for file in annotations}
+    # Label files may name images by their files: both go by the names that the records would give them, while the
+    # outcomes keep the names that the sender knows.
+    wanted = {file.name: terms.identity.name(file.name) for file in annotations}
     with tempfile.TemporaryDirectory(prefix="label-qa-rehearsal-") as place:
         folder, incoming = Path(place) / "labels", Path(place) / "incoming"
         incoming.mkdir()
@@ -139,7 +141,7 @@ def _labels(
                 if entry.name in wanted:
                     report(0, len(wanted), "reading labels")
                     [found] = sandbox.call(examine, Batch((_submitted(entry),), kept))
-                    target = folder / PurePosixPath(entry.name)
+                    target = folder / PurePosixPath(wanted[entry.name])
                     target.parent.mkdir(parents=True, exist_ok=True)
                     Path(found.incoming).rename(target)
         with parsers(LABEL_LIMITS, children=1) as sandbox:
@@ -150,7 +152,8 @@ def _labels(
                 sandbox=sandbox,
                 progress=lambda note: report(0, len(wanted), note),
             )
-    return {file.name: file for file in read.files}
+    sent = {recorded: name for name, recorded in wanted.items()}
+    return {sent[file.name]: file for file in read.files}
 
 
 def _nodule_names(project: Project) -> list[str]:

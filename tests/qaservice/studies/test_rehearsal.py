@@ -14,7 +14,9 @@ from qaservice.projects.models import Project
 from qaservice.projects.services import set_policies
 from qaservice.studies.models import Ingest, IngestItem, Series
 from qaservice.studies.rehearsal import Rehearsal, rehearse
-from tests.imaging.readers.made import SERIES, a_nested_file
+from tests.imaging.readers.label_makers import MAKERS
+from tests.imaging.readers.made import SERIES, a_nested_file, uid_of
+from tests.imaging.readers.test_segmentation import SLICES as SLICES_LABELLED
 from tests.qaservice.studies.deliveries import ingest, outcomes, series_files, slice_file, written_to, zipped
 
 OTHER = SERIES + ".77"
@@ -90,6 +92,30 @@ def test_a_dry_run_makes_no_secret_for_a_project_that_removes_identities(
     assert everything_stored(own_data_folder) == before
     assert {file.outcome for file in said.files} == {"stored"}
     assert all(file.original_sha256 for file in said.files)
+
+
+def test_a_dry_run_lets_labels_find_their_images_by_name_where_names_are_replaced(
+    project: Project, tmp_path: Path
+) -> None:
+    set_policies(project=project, policies={"identity_policy": "de-identify"}, actor=SYSTEM, reason="a test")
+    project.refresh_from_db()
+    files = {**series_files(count=SLICES_LABELLED), f"voc/{uid_of(3)}.xml": MAKERS["voc-xml"].valid()}
+    folder = written_to(tmp_path / "in", files)
+    said = rehearsed(project, folder)
+    [label] = [file for file in said.files if file.kind == "voc-xml"]
+    assert label.outcome == "stored", label.message
+    assert said.summary == ingest(project, folder).summary
+
+
+@pytest.mark.real_data
+def test_reports_find_the_segmentations_that_they_measure(project: Project, real_data: Path) -> None:
+    path = real_data / "seg-sr-pairs.zip"
+    said = rehearsed(project, path)
+    done = ingest(project, path)
+    really = outcomes(done)
+    for name in ("SR_TID1500_dcmqi.dcm", "SR_TID1500_rsna2018.dcm"):
+        assert really[f"dcmqi-liver/{name}"][0] == "stored"
+    assert {file.name: file.outcome for file in said.files} == {name: found[0] for name, found in really.items()}
 
 
 def test_the_command_opens_no_project_and_names_what_is_wrong(db: None, own_data_folder: Path, tmp_path: Path) -> None:
