@@ -10,6 +10,7 @@ image's own affine to a tenth of a millimetre would not forgive another unit.
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -62,14 +63,15 @@ def read_nifti_array(data: bytes, limits: ReadLimits) -> LabelArray:
     """
     raw = _raw_header(_head_of(data))
     header = _described(raw)
-    count = int(np.prod([int(size) for size in header.shape]))
+    # In whole numbers of any size: three lengths of a NIfTI-2 header can overflow 64 bits to a harmless product.
+    count = math.prod(header.shape)
     claimed = count * header.dtype.itemsize
     if claimed > limits.pixel_bytes or count > limits.pixel_bytes:
         raise UnreadableFile(
             "pixel-claim-too-large",
             f"The label claims {claimed} bytes of voxels; at most {limits.pixel_bytes} are read.",
         )
-    start = int(raw["vox_offset"])
+    start = _start(raw)
     if header.refusals:
         return LabelArray(header, np.zeros((0, 0, 0, 0), dtype=header.dtype))
     # What lies before the voxels (header and extensions) counts towards the same bound.
@@ -86,6 +88,13 @@ def read_nifti_array(data: bytes, limits: ReadLimits) -> LabelArray:
     if np.isfinite(slope) and np.isfinite(intercept) and slope != 0.0 and (slope, intercept) != (1.0, 0.0):
         values = (values.astype(np.float32) * np.float32(slope) + np.float32(intercept)).astype(np.float32)
     return LabelArray(header, values[None])
+
+
+def _start(raw: _RawHeader) -> int:
+    offset = float(raw["vox_offset"])
+    if not math.isfinite(offset):
+        raise UnreadableFile("bad-value", "The NIfTI header does not say where its voxels begin.")
+    return int(offset)
 
 
 def _head_of(data: bytes) -> bytes:

@@ -62,7 +62,8 @@ _NOT_IMAGES = (
 )
 _LIDC_ROOT = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?(?:LidcReadMessage|IdriReadMessage)[\s>/]")
 # The root element alone: other formats have an <annotation> further in.
-_VOC_ROOT = re.compile(rb"\A\s*(?:<\?[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE[^>\[]*>\s*)*<annotation[\s>]", re.DOTALL)
+# Each repetition is possessive: a comment that could end at several places would be tried at all of them.
+_VOC_ROOT = re.compile(rb"\A\s*+(?:<\?[^>]*+>\s*+|<!--.*?-->\s*+|<!DOCTYPE[^>\[]*+>\s*+)*+<annotation[\s>]", re.DOTALL)
 _VOC_PARTS = (b"<folder", b"<filename", b"<path", b"<size", b"<object", b"<bndbox", b"<segmented")
 _LONG_LENGTH = {b"OB", b"OW", b"UN", b"SQ", b"UT", b"OF", b"OD", b"OL", b"UC", b"UR"}
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")

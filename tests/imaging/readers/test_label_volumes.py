@@ -286,6 +286,26 @@ def test_a_small_file_that_inflates_without_end_is_refused() -> None:
     assert refusal.value.code == "inflates-too-large"
 
 
+@pytest.mark.parametrize("shape", [(2**32, 2**32, 1), (2**62, 4, 1), (2**21, 2**21, 2**22)])
+def test_a_claim_that_overflows_a_machine_word_is_no_small_claim(shape: tuple[int, int, int]) -> None:
+    made = nibabel.Nifti2Header()
+    made.set_data_dtype(np.uint8)
+    made["dim"][:4] = (3, *shape)
+    made["magic"] = b"n+2\x00\r\n\x1a\n"
+    with pytest.raises(UnreadableFile) as refused:
+        nifti.read_nifti_array(made.binaryblock + bytes(200), CT_READ_LIMITS)
+    assert refused.value.code == "pixel-claim-too-large"
+
+
+@pytest.mark.parametrize("offset", [np.nan, np.inf, -np.inf])
+def test_an_offset_that_is_no_number_is_refused_by_name(offset: float) -> None:
+    made = nibabel.Nifti1Image.from_bytes(nifti_bytes(affine=lps_affine(), values=label_array()))
+    made.header["vox_offset"] = offset
+    with pytest.raises(UnreadableFile) as refused:
+        nifti.read_nifti_array(made.header.binaryblock + bytes(800), CT_READ_LIMITS)
+    assert refused.value.code == "bad-value"
+
+
 def test_a_claim_of_voxels_is_refused_before_memory_is_taken() -> None:
     data = bytearray(nifti_bytes(affine=lps_affine(), values=label_array()))
     data[42:48] = np.array([30000, 30000, 30000], dtype="<i2").tobytes()
