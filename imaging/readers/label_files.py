@@ -9,6 +9,7 @@ from imaging.errors import UnreadableFile
 from imaging.geometry.header import SliceHeader
 from imaging.geometry.series import PlacedSeries
 from imaging.readers.formats import ImageReferences, LabelFormat, ReadContext
+from imaging.readers.legible import legible
 from imaging.readers.lidc_document import parse_lidc_xml
 from imaging.readers.limits import ReadLimits
 from imaging.readers.registry import LABEL_FORMATS
@@ -56,10 +57,10 @@ def other_subject(kind: str, data: bytes) -> str:
 
 
 def image_references(kind: str, data: bytes, context: ReadContext) -> ImageReferences:
-    """Return which images a label file says that it describes. Raises UnreadableFile."""
-    return label_format(kind).references(data, context)
+    """Return which images a label file says that it describes, its texts legible. Raises UnreadableFile."""
+    return legible(label_format(kind).references(data, context))
 
 
 def read_labels(kind: str, data: bytes, series: PlacedSeries, context: ReadContext) -> AnnotationImport:
-    """Return what a label file says of one series. Raises UnreadableFile."""
-    return label_format(kind).read(data, series, context)
+    """Return what a label file says of one series, its texts legible. Raises UnreadableFile."""
+    return legible(label_format(kind).read(data, series, context))

@@ -238,3 +238,14 @@ def test_a_mask_that_fits_two_phases_alike_is_refused_until_its_folder_says_whic
     beside = labels(project, tmp_path, "beside", again)
     assert outcomes(beside)["second/mask.nii.gz"][0] == "stored", message(beside, "second/mask.nii.gz")
     assert AnnotationSet.objects.get().series.series_instance_uid == OTHER_SERIES
+
+
+@pytest.mark.parametrize("poison", ["\\u0000", "\\ud800"])
+def test_a_name_that_no_database_stores_stops_no_delivery(project: Project, tmp_path: Path, poison: str) -> None:
+    series = images(project, tmp_path)
+    data = MAKERS["coco-json"].valid().replace(b'"nodule"', f'"nodule {poison}"'.encode())
+    done = labels(project, tmp_path, "odd", {"labels.json": data, "sound.nii": MAKERS["nifti"].valid()})
+    assert done.state == "completed", done.failure
+    assert {outcome for outcome, _ in outcomes(done).values()} == {"stored"}
+    sets = annotation_sets_of(series=series, kinds=[SetKind.READER, SetKind.ALGORITHM])
+    assert "nodule ?" in {finding.source_label for one in sets for finding in one.findings}
