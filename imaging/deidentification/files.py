@@ -12,6 +12,7 @@ from imaging.deidentification.label_texts import CLEANERS
 from imaging.deidentification.profile import Profile
 from imaging.deidentification.report import Deidentified, Tally
 from imaging.deidentification.volume_headers import clean_nifti, clean_nrrd
+from imaging.errors import ImagingError
 from imaging.readers.limits import ReadLimits
 from imaging.readers.sniff import Kind
 
@@ -22,6 +23,19 @@ def deidentify(data: bytes, kind: Kind, keys: ProjectKeys, profile: Profile, lim
     The same bytes come out for the same file, keys and profile. Arguments are by position, as a sandbox's call has
     them. Raises UnreadableFile for damaged bytes, NotDeidentifiable for what cannot be cleaned.
     """
+    try:
+        return _deidentified(data, kind, keys, profile, limits)
+    except ImagingError:
+        raise
+    # Values of another type than their element's, texts that no encoding holds: pydicom and the codecs raise nearly
+    # anything, and what they say may quote the value.
+    except Exception as error:
+        raise NotDeidentifiable(
+            "not-parsable", f"The file cannot be cleaned ({type(error).__name__}); nothing of it was kept."
+        ) from error
+
+
+def _deidentified(data: bytes, kind: Kind, keys: ProjectKeys, profile: Profile, limits: ReadLimits) -> Deidentified:
     if kind.startswith("dicom-"):
         return deidentify_dicom(data, keys=keys, profile=profile, limits=limits)
     tally = Tally()

@@ -13,10 +13,11 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from imaging.deidentification.dicom import deidentify_dicom
 from imaging.deidentification.errors import NotDeidentifiable
+from imaging.deidentification.files import deidentify
 from imaging.deidentification.keys import ProjectKeys
 from imaging.deidentification.profile import Option, Profile
 from imaging.deidentification.report import Action
-from imaging.errors import UnreadableFile
+from imaging.errors import ImagingError, UnreadableFile
 from imaging.readers.limits import CT_READ_LIMITS
 from imaging.readers.series import read_header
 from tests.imaging.deidentification.identified import (
@@ -282,6 +283,30 @@ def test_damaged_bytes_are_refused_without_quoting_them() -> None:
         deidentify_dicom(written(identified())[:-40], keys=KEYS, profile=PROFILE, limits=CT_READ_LIMITS)
     assert refused.value.code == "truncated"
     assert not any(secret in refused.value.message for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "raw"),
+    [
+        (0x00100010, "DS", b"12345678"),
+        (0x00100020, "AT", b"12345678"),
+        (0x00080018, "UI", b"1.2.3\\1.2.4 "),
+        (0x00080016, "UI", b"1.2.3\\1.2.4 "),
+    ],
+)
+def test_a_value_that_its_element_cannot_hold_is_refused_or_cleaned_and_nothing_else(
+    tag: int, vr: str, raw: bytes
+) -> None:
+    dataset = identified()
+    dataset._dict[tag] = pydicom.dataelem.RawDataElement(pydicom.tag.Tag(tag), vr, len(raw), raw, 0, False, True)
+    data = written(dataset)
+    try:
+        done = deidentify(data, "dicom-image", KEYS, PROFILE, CT_READ_LIMITS)
+    except ImagingError as error:
+        assert error.code
+        assert not any(secret in error.message for secret in SECRETS)
+    else:
+        assert [secret for secret in SECRETS if secret.encode() in done.data] == []
 
 
 def test_names_of_labels_stay_if_they_name_tissue_or_the_project_declared_them() -> None:

@@ -191,3 +191,12 @@ def test_a_kind_that_nobody_knows_is_refused() -> None:
     with pytest.raises(NotDeidentifiable) as refused:
         cleaned(b"x", "other")
     assert refused.value.code == "unknown-label-format"
+
+
+def test_a_text_that_no_encoding_holds_is_refused_without_quoting_it() -> None:
+    with pytest.raises(NotDeidentifiable) as refused:
+        cleaned(
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "Mustermann \\ud800"}]}', "coco-json"
+        )
+    assert refused.value.code == "not-parsable"
+    assert "Mustermann" not in refused.value.message
