@@ -76,7 +76,7 @@ def calibration_plot(*, rows: Sequence[ReliabilityRow], error: float, brier: flo
     chart = Chart(
         title="Probability given and share that were nodules",
         key=(
-            f"{len(rows)} bins of {each} candidates, {total} in all, with 95 % limits; dashed: perfectly calibrated",
+            f"{len(rows)} bin{_s(len(rows))} of {each} candidates, {total} in all, with 95 % limits; dashed: perfect",
             f"expected calibration error {error:.3f}, Brier score {brier:.3f}",
         ),
         description=f"{total} candidates of a probability of at least {least:g} in {len(rows)} bins of equal mass. "
