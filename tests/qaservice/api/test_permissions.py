@@ -80,6 +80,7 @@ READS = {
     "flags": {Role.QA_LEAD, Role.AUDITOR},
     "flag-counts": {Role.QA_LEAD, Role.AUDITOR},
     "runs": {Role.QA_LEAD, Role.AUDITOR},
+    "models": {Role.QA_LEAD, Role.AUDITOR},
     "events": {Role.QA_LEAD, Role.AUDITOR},
     "reports": {Role.QA_LEAD, Role.AUDITOR},
     "dataset-versions": {Role.QA_LEAD, Role.AUDITOR},

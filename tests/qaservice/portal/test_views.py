@@ -18,7 +18,7 @@ from tests.factories.records import PASSWORD, Site, assign_first_three, make_sit
 
 pytestmark = pytest.mark.django_db
 
-LEAD_PAGES = ("", "flags/", "series/", "deliveries/", "people/", "trail/", "reports/")
+LEAD_PAGES = ("", "flags/", "series/", "deliveries/", "people/", "trail/", "reports/", "models/")
 
 
 @pytest.fixture

@@ -15,18 +15,15 @@ from imaging.inference.foreign.archive import ORDINARY, ArchiveLimits, take_bund
 from imaging.inference.foreign.capabilities import Capability
 from imaging.inference.foreign.running import check_weights, run_foreign
 from imaging.types import Volume
+from tests.imaging.inference.foreign.layouts import BRIGHT, label_map, metadata, segmentation_configuration
 from tests.imaging.inference.foreign.made import (
-    BRIGHT,
     LIMITS,
     bright_bundle,
     bright_state,
     inspected,
-    label_map,
-    metadata,
     nobody,
     runnable,
     scan_with_balls,
-    segmentation_configuration,
     write_bundle,
 )
 

@@ -12,17 +12,14 @@ from imaging.errors import BundleError
 from imaging.inference.foreign.capabilities import Capability
 from imaging.inference.foreign.configuration import references_of
 from imaging.inference.foreign.mapping import BoxMode, Frame, Task, derive_mapping, mapping_from_json
-from tests.imaging.inference.foreign.made import (
+from tests.imaging.inference.foreign.layouts import (
     BOXES,
-    bright_bundle,
     detection_configuration,
-    inspected,
     label_map,
     metadata,
-    pinned,
     segmentation_configuration,
-    write_bundle,
 )
+from tests.imaging.inference.foreign.made import bright_bundle, inspected, pinned, write_bundle
 
 
 def bundle(folder: Path, content: Any = None, about: Any = None, scripts: Any = None) -> Path:

@@ -15,21 +15,16 @@ from imaging.inference.foreign.exchange import write_image
 from imaging.inference.foreign.mapping import BoxMode, Frame, Task
 from imaging.inference.foreign.running import ForeignResult, check_weights, run_foreign
 from imaging.types import Volume
-from tests.imaging.inference.foreign.made import (
+from tests.imaging.inference.foreign.layouts import (
     BOXES,
     INFERER,
-    LIMITS,
     RIGGED,
-    bright_bundle,
     detection_configuration,
     label_map,
     metadata,
-    nobody,
-    runnable,
-    scan_with_balls,
     segmentation_configuration,
-    write_bundle,
 )
+from tests.imaging.inference.foreign.made import LIMITS, bright_bundle, nobody, runnable, scan_with_balls, write_bundle
 
 LARGE, SMALL = (-10.0, 5.0, -660.0), (15.0, 20.0, -650.0)
 
