@@ -124,6 +124,9 @@ class Job:
         for flag in sorted(chosen, key=lambda one: one.number):
             for voter in self._staff.voters:
                 assign(flag=flag, reader=voter.user, actor=actor, reason=REASON)
+        if lead.get(f"projects/{PROJECT_KEY}/model-fitness/")["held_flags"]:
+            # The demo has no golden set, so its model is unproven and everything that shows its flags says so.
+            lead.post(f"projects/{PROJECT_KEY}/flag-releases/", {"reason": f"{REASON}: no golden set is kept here"})
         names = [clinician.username for clinician in self._staff.clinicians]
         lead.post(f"projects/{PROJECT_KEY}/assignments/", {"readers": names, "reason": REASON})
         waiting = []
