@@ -5,7 +5,16 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from qaservice.analysis.fitness import Standing
-from qaservice.analysis.models import Fitness, FitnessEvaluation, Flag, FlagState, GoldenCase, QAModel, SeriesStanding
+from qaservice.analysis.models import (
+    Fitness,
+    FitnessEvaluation,
+    FitnessOutcome,
+    Flag,
+    FlagState,
+    GoldenCase,
+    QAModel,
+    SeriesStanding,
+)
 from qaservice.analysis.standing import Worth
 from qaservice.api.serializers import ReasonSerializer
 
@@ -128,6 +137,8 @@ class NewEvaluationSerializer(ReasonSerializer):
 class EvaluationSerializer(serializers.ModelSerializer[FitnessEvaluation]):
     model = serializers.CharField(source="model.__str__")
     model_sha256 = serializers.CharField(source="model.bundle_sha256")
+    # As text: another enumeration of the API has this name.
+    outcome = serializers.CharField(help_text=", ".join(FitnessOutcome.values))
     outcome_text = serializers.CharField(source="get_outcome_display")
 
     class Meta:
