@@ -6,18 +6,25 @@ the archive, since nobody makes one by accident.
 
 from __future__ import annotations
 
+import gzip
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from imaging.errors import UnreadableFile
+from imaging.readers.inflate import GZIP_MARK
+from imaging.readers.sniff import HEAD_BYTES, kind_of
 
 ENCRYPTED_FLAG = 0x1
 _BOMB = "{} bytes unpack from {}: this looks like an archive made to exhaust memory; nothing was taken"
+_TAR_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, LookupError, ArithmeticError)
+"""What damaged headers provoke in ``tarfile``: numbers that are none, and what inflating raises."""
+
 _TAR_DAMAGED = "the tar archive is cut off or damaged, or is no tar archive inside; nothing was taken"
 
 
@@ -195,15 +202,23 @@ def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: SourceL
 
 def _looks_like_tar(path: Path) -> bool:
     with path.open("rb") as stream:
-        head = stream.read(262)
-    return head[257:262] == b"ustar" or head[:2] == b"\x1f\x8b"
+        head = stream.read(HEAD_BYTES)
+    if head.startswith(GZIP_MARK):
+        # One compressed label is a delivery too; any other gzip file is meant as an archive, and may be a damaged one.
+        return kind_of(head) != "nifti"
+    return head[257:262] == b"ustar"
 
 
 def _tar(path: Path) -> tarfile.TarFile:
     try:
-        return tarfile.open(path, mode="r:*")
-    except (tarfile.TarError, OSError, EOFError) as error:
+        return tarfile.open(path, mode="r:gz" if _is_gzip(path) else "r:")
+    except _TAR_ERRORS as error:
         raise UnreadableFile("truncated-archive", _TAR_DAMAGED) from error
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2) == GZIP_MARK
 
 
 def _tar_entries(archive: tarfile.TarFile, packed: int, limits: SourceLimits) -> list[Entry]:
@@ -222,9 +237,24 @@ def _tar_entries(archive: tarfile.TarFile, packed: int, limits: SourceLimits) ->
             if total > max(limits.ratio_from_bytes, limits.ratio * packed):
                 raise UnreadableFile("archive-bomb", _BOMB.format(total, packed))
             entries.append(Entry(name, member.size, _tar_reader(archive, member, limits)))
-    except (tarfile.TarError, OSError, EOFError) as error:
+        _check_to_the_end(archive, packed, limits)
+    except _TAR_ERRORS as error:
         raise UnreadableFile("truncated-archive", _TAR_DAMAGED) from error
     return entries
+
+
+def _check_to_the_end(archive: tarfile.TarFile, packed: int, limits: SourceLimits) -> None:
+    """Read on to where gzip keeps its checksum: a tar's own end comes before, and its members have none.
+
+    Without this a flipped bit in a compressed archive would arrive as other pixels.
+    """
+    if not isinstance(archive.fileobj, gzip.GzipFile):
+        return
+    behind = 0
+    while piece := archive.fileobj.read(1 << 20):
+        behind += len(piece)
+        if behind > max(limits.ratio_from_bytes, limits.ratio * packed):
+            raise UnreadableFile("archive-bomb", _BOMB.format(behind, packed))
 
 
 def _tar_reader(
@@ -237,7 +267,7 @@ def _tar_reader(
                 raise EntryUnreadable("damaged-entry", "the archive holds no data for this entry")
             with stream:
                 return _bounded(stream.read, count, limits)
-        except (tarfile.TarError, OSError, EOFError) as error:
+        except _TAR_ERRORS as error:
             raise EntryUnreadable(
                 "damaged-entry", f"the archive is damaged at this entry ({type(error).__name__})"
             ) from error

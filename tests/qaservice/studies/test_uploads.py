@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import stat
 import struct
@@ -22,9 +23,11 @@ from qaservice.storage.models import Blob
 from qaservice.studies.models import Ingest
 from qaservice.studies.services import announce_ingest, receive_upload
 from qaservice.studies.sources import SourceLimits, open_source
+from tests.imaging.readers.label_makers import MAKERS
 from tests.imaging.readers.made import a_file
 from tests.qaservice.studies.deliveries import outcomes, series_files, slice_file, zipped
 
+SMALL_FILES = SourceLimits(files=10, file_bytes=10_000, total_bytes=100_000, ratio=200, ratio_from_bytes=1 << 20)
 SMALL = SourceLimits(files=3, file_bytes=1000, total_bytes=2000, ratio=10, ratio_from_bytes=500)
 
 
@@ -193,3 +196,50 @@ def test_a_tar_with_a_link_keeps_its_other_files(tmp_path: Path) -> None:
         assert entries[0].read(None) == b"abcd"
         with pytest.raises(Exception, match="link"):
             entries[1].read(None)
+
+
+def test_a_compressed_label_by_itself_is_no_tar_archive(tmp_path: Path) -> None:
+    place = tmp_path / "mask.nii.gz"
+    place.write_bytes(gzip.compress(MAKERS["nifti"].valid()))
+    with open_source(place, SMALL_FILES) as entries:
+        assert [entry.name for entry in entries] == ["mask.nii.gz"]
+
+
+def a_compressed_tar() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for number in range(3):
+            info = tarfile.TarInfo(f"{number}.dcm")
+            info.size = 2000
+            archive.addfile(info, io.BytesIO(bytes((number * at) % 251 for at in range(2000))))
+    return buffer.getvalue()
+
+
+def test_no_flipped_bit_of_a_compressed_tar_arrives_as_other_bytes(tmp_path: Path) -> None:
+    sound = a_compressed_tar()
+    place = tmp_path / "in.tar.gz"
+    place.write_bytes(sound)
+    with open_source(place, SMALL_FILES) as entries:
+        expected = [entry.read(None) for entry in entries]
+    for at in range(10, len(sound), 7):
+        damaged = bytearray(sound)
+        damaged[at] ^= 0x10
+        place.write_bytes(damaged)
+        try:
+            with open_source(place, SMALL_FILES) as entries:
+                # Bits that no checksum covers (padding of the compressed stream) change nothing.
+                assert [entry.read(None) for entry in entries] == expected
+        except InvalidInput as error:
+            assert error.code in {"truncated-archive", "path-outside-archive"}
+
+
+def test_a_tar_header_of_numbers_that_are_none_is_damaged_and_nothing_else(tmp_path: Path) -> None:
+    place = tmp_path / "in.tar"
+    with tarfile.open(place, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("a.dcm")
+        info.size = 3
+        info.pax_headers = {"GNU.sparse.map": "0,1,x", "GNU.sparse.size": "x"}
+        archive.addfile(info, io.BytesIO(b"abc"))
+    with pytest.raises(InvalidInput) as refused, open_source(place, SMALL_FILES):
+        pass
+    assert refused.value.code == "truncated-archive"
