@@ -17,6 +17,7 @@ from imaging.readers.label_files import (
     is_dicom,
     label_format,
     label_object_header,
+    other_subject,
     read_labels,
 )
 from imaging.readers.limits import CT_READ_LIMITS
@@ -31,6 +32,9 @@ FRACTION_THRESHOLD = 0.5
 
 COMPANION_BYTES = 1 << 30
 """The most that objects to which label files refer may hold together."""
+
+OTHER_SUBJECT = "chest-x-ray"
+"""Refusal code of a sound file that describes no CT."""
 
 _ONE_IMAGE_KINDS = frozenset({"voc-xml"})
 """Formats whose files describe one image each: all of one delivery on a series are one reading."""
@@ -93,8 +97,23 @@ def read_label_files(
     that the vocabulary for lung CT knows. Raises UnreadableFile where a path as a whole cannot be read.
     """
     left_out: list[LeftOut] = []
-    read = [(name, kind, data) for path in paths for name, kind, data in _label_bytes(path, left_out)]
-    read.sort(key=lambda item: (item[1] not in _READ_FIRST, item[1], item[0]))
+    contents = [content for path in paths for content in _label_bytes(path, left_out)]
+    files = read_label_contents(
+        contents=contents, scan=scan, nodule_names=nodule_names, sandbox=sandbox, progress=progress
+    )
+    return Labels(files=files, left_out=tuple(left_out))
+
+
+def read_label_contents(
+    *,
+    contents: Sequence[tuple[str, str, bytes]],
+    scan: Scan,
+    nodule_names: Sequence[str],
+    sandbox: Sandbox,
+    progress: Progress,
+) -> tuple[LabelFile, ...]:
+    """Return what label files say of a scan, as ``read_label_files`` does; each is given as (name, kind, bytes)."""
+    read = sorted(contents, key=lambda item: (item[1] not in _READ_FIRST, item[1], item[0]))
     progress(f"reading {len(read)} label file{'' if len(read) == 1 else 's'}")
     companions = _companions(read, sandbox)
     names = scan.image_names()
@@ -110,7 +129,7 @@ def read_label_files(
             companion=HeldObjects(companions),
         )
         files.append(_label_file(number, name, kind, data, context, scan, sandbox))
-    return Labels(files=tuple(files), left_out=tuple(left_out))
+    return tuple(files)
 
 
 def sets_on(*, labels: Labels, series_instance_uid: str) -> tuple[SourcedSet, ...]:
@@ -187,14 +206,15 @@ def _label_file(
     digest = hashlib.sha256(data).hexdigest()
     title = label_format(kind).title
     try:
+        other = sandbox.call(other_subject, kind, data)
+        if other:
+            return LabelFile(number, name, digest, kind, title, (), f"{other[0].upper()}{other[1:]}.", OTHER_SUBJECT)
         references = sandbox.call(image_references, kind, data, context)
         certain, likely = _meant(references, scan, context.image_names)
         tried = certain or likely
         if not tried:
-            refused = "No series here was accepted by the geometry gate, so there is nothing to place it in."
-            if any(one.geometry is not None for one in scan.series):
-                refused = "It names images or series that are not among those given."
-            return LabelFile(number, name, digest, kind, title, (), refused, "images-not-given")
+            code, refused = _without_image(references, scan, context.image_names)
+            return LabelFile(number, name, digest, kind, title, (), refused, code)
         placed: list[PlacedLabels] = []
         for one in tried:
             geometry = one.geometry
@@ -218,6 +238,25 @@ def _label_file(
     every = [rejection for one in kept for rejection in one.labels.rejections]
     message = " ".join(dict.fromkeys(rejection.message for rejection in every)) or "The file holds no labels."
     return LabelFile(number, name, digest, kind, title, kept, message, every[0].code if every else "no-labels")
+
+
+def _without_image(references: ImageReferences, scan: Scan, image_names: Mapping[str, str]) -> tuple[str, str]:
+    """Return (code, message) for a file that means no accepted series."""
+    named = references.sop_instance_uids | {image_names[one] for one in references.image_names if one in image_names}
+    refused = [one for one in scan.series if one.geometry is None]
+    if any(
+        named.intersection(one.names) or one.series_instance_uid in references.series_instance_uids for one in refused
+    ):
+        return (
+            "series-refused",
+            "The geometry gate refused the series that it describes, so nothing can be placed in it.",
+        )
+    if len(refused) == len(scan.series):
+        return (
+            "images-not-given",
+            "No series here was accepted by the geometry gate, so there is nothing to place it in.",
+        )
+    return "images-not-given", "It names images or series that are not among those given."
 
 
 def _meant(

@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from imaging.audit.labels import LabelFile, read_label_files
+from imaging.audit.labels import OTHER_SUBJECT, LabelFile, read_label_contents
 from imaging.audit.scan import FoundSeries, Scan
 from imaging.geometry.gate import GateStatus
 from imaging.geometry.header import SliceHeader
@@ -18,10 +18,10 @@ from qaservice.projects.models import Project
 from qaservice.studies.assessment import SeriesAssessment, grid_from_json
 from qaservice.studies.examining import Batch, Submitted, Terms, examine
 from qaservice.studies.ingest import consider, of_series, terms_of
-from qaservice.studies.models import IngestItem, Outcome, Series
+from qaservice.studies.models import IngestItem, Instance, Outcome, Series, SeriesState
 from qaservice.studies.parsers import CHILDREN, LABEL_LIMITS, PARSER_LIMITS, parsers
 from qaservice.studies.reading import ANNOTATION_KINDS, Judged, judge_files
-from qaservice.studies.selectors import accepted_series, grid_of, sop_instance_uids_of
+from qaservice.studies.selectors import grid_of, series_of, sop_instance_uids_of
 from qaservice.studies.sources import DELIVERY_LIMITS, Entry, open_source
 from qaservice.studies.storing import with_verdict
 
@@ -75,7 +75,7 @@ def rehearse(*, project: Project, path: Path, report: Report) -> Rehearsal:
             arrival, assessment = consider(project, uid, together)
             series.append(RehearsedSeries(uid, len(arrival.new), assessment))
             outcomes.extend(with_verdict(arrival, assessment, False))
-            if assessment is not None and assessment.grid is not None:
+            if assessment is not None:
                 found.append(_as_found(uid, assessment, together, terms))
         found.extend(_held(project, {one.series_instance_uid for one in found}))
         annotations = [file for file in judged if file.is_annotation]
@@ -86,16 +86,18 @@ def rehearse(*, project: Project, path: Path, report: Report) -> Rehearsal:
 
 
 def _as_found(uid: str, assessment: SeriesAssessment, files: Sequence[Judged], terms: Terms) -> FoundSeries:
-    stored = assessment.grid or {}
-    uids = stored["sop_instance_uids"]
     headers: list[SliceHeader] = [file.header for file in files if file.header is not None]
+    names = {file.uid: terms.identity.name(file.name) for file in files}
+    if assessment.grid is None:
+        refused = GeometryVerdict(GateStatus(assessment.state), (), (), None)
+        return FoundSeries(uid, headers[0].study_instance_uid, tuple(headers), refused, names)
+    uids = assessment.grid["sop_instance_uids"]
     verdict = GeometryVerdict(
         GateStatus(assessment.state),
         (),
         tuple(str(one) for one in uids) if isinstance(uids, list) else (),
-        grid_from_json(stored),
+        grid_from_json(assessment.grid),
     )
-    names = {file.uid: terms.identity.name(file.name) for file in files}
     # Slices that are held already have no name here, and stand for their series all the same.
     names = {one: names.get(one, one) for one in verdict.sop_instance_uids}
     return FoundSeries(uid, headers[0].study_instance_uid, tuple(headers), verdict, names)
@@ -103,11 +105,16 @@ def _as_found(uid: str, assessment: SeriesAssessment, files: Sequence[Judged], t
 
 def _held(project: Project, known: set[str]) -> list[FoundSeries]:
     """Return the series that the project holds, for labels that come after their images."""
-    rows = [row for row in accepted_series(project) if row.series_instance_uid not in known]
+    rows = [row for row in series_of(project) if row.series_instance_uid not in known]
     return [_held_series(row) for row in rows]
 
 
 def _held_series(row: Series) -> FoundSeries:
+    if row.state == SeriesState.REFUSED:
+        refused = GeometryVerdict(GateStatus(row.state), (), (), None)
+        held = Instance.objects.filter(project=row.project_id, series_instance_uid=row.series_instance_uid)
+        own = {str(uid): str(uid) for uid in held.values_list("sop_instance_uid", flat=True)}
+        return FoundSeries(row.series_instance_uid, row.study.study_instance_uid, (), refused, own)
     uids = sop_instance_uids_of(row)
     names = dict(
         IngestItem.objects.filter(ingest__project=row.project_id, uid__in=uids[:500]).values_list("uid", "name")
@@ -131,29 +138,30 @@ def _labels(
     # Label files may name images by their files: both go by the names that the records would give them, while the
     # outcomes keep the names that the sender knows.
     wanted = {file.name: terms.identity.name(file.name) for file in annotations}
-    with tempfile.TemporaryDirectory(prefix="label-qa-rehearsal-") as place:
-        folder, incoming = Path(place) / "labels", Path(place) / "incoming"
-        incoming.mkdir()
+    contents: list[tuple[str, str, bytes]] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="label-qa-rehearsal-") as folder,
+        parsers(PARSER_LIMITS, children=CHILDREN) as sandbox,
+    ):
         # As they would be stored: a project that removes identities gives labels the names that its images get.
-        kept = replace(terms, folder=str(incoming))
-        with parsers(PARSER_LIMITS, children=CHILDREN) as sandbox:
-            for entry in entries:
-                if entry.name in wanted:
-                    report(0, len(wanted), "reading labels")
-                    [found] = sandbox.call(examine, Batch((_submitted(entry),), kept))
-                    target = folder / PurePosixPath(wanted[entry.name])
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    Path(found.incoming).rename(target)
-        with parsers(LABEL_LIMITS, children=1) as sandbox:
-            read = read_label_files(
-                paths=[folder],
-                scan=scan,
-                nodule_names=nodule_names,
-                sandbox=sandbox,
-                progress=lambda note: report(0, len(wanted), note),
-            )
+        kept = replace(terms, folder=folder)
+        for entry in entries:
+            if entry.name in wanted:
+                report(0, len(wanted), "reading labels")
+                [found] = sandbox.call(examine, Batch((_submitted(entry),), kept))
+                place = Path(found.incoming)
+                contents.append((wanted[entry.name], found.kind, place.read_bytes()))
+                place.unlink()
+    with parsers(LABEL_LIMITS, children=1) as sandbox:
+        read = read_label_contents(
+            contents=contents,
+            scan=scan,
+            nodule_names=nodule_names,
+            sandbox=sandbox,
+            progress=lambda note: report(0, len(wanted), note),
+        )
     sent = {recorded: name for name, recorded in wanted.items()}
-    return {sent[file.name]: file for file in read.files}
+    return {sent[file.name]: file for file in read}
 
 
 def _nodule_names(project: Project) -> list[str]:
@@ -174,6 +182,11 @@ def _with_outcome(file: Judged, labels: dict[str, LabelFile], project: Project) 
     read = labels.get(file.name)
     if read is None:
         return file.refused("not-read-here", f"labels of the kind {file.kind} are not read by this version")
+    if read.refusal_code == "images-not-given":
+        message = "the file describes images that are neither in this delivery nor held here; send the images with it"
+        return file.refused("images-not-held", message)
+    if read.refusal_code == OTHER_SUBJECT:
+        return replace(file, outcome=Outcome.IGNORED, code=OTHER_SUBJECT, message=read.refusal)
     if read.refusal:
         return file.refused(read.refusal_code, read.refusal)
     sets = [one for placed in read.placed for one in placed.labels.annotation_sets]

@@ -107,6 +107,30 @@ def test_a_dry_run_lets_labels_find_their_images_by_name_where_names_are_replace
     assert said.summary == ingest(project, folder).summary
 
 
+def test_a_dry_run_tells_labels_of_refused_series_from_labels_of_absent_ones(project: Project, tmp_path: Path) -> None:
+    refused = {name: data for name, data in series_files().items() if "002" not in name}
+    said_of_labels = {"a": MAKERS["luna16-csv"].valid(), "b": MAKERS["luna16-csv"].elsewhere()}
+    # Names that no folder could hold side by side, or at all.
+    files = {**refused, "n" * 300 + ".csv": said_of_labels["a"], "deep": said_of_labels["b"], "deep/er": b"notes"}
+    path = tmp_path / "in.zip"
+    path.write_bytes(zipped(files))
+    said = {file.name: (file.outcome, file.code) for file in rehearsed(project, path).files}
+    assert said["n" * 300 + ".csv"] == ("refused", "series-refused")
+    assert said["deep"] == ("refused", "images-not-held")
+    assert said == outcomes(ingest(project, path))
+    assert {name: found for name, found in said.items() if name in ("deep", "n" * 300 + ".csv")} == {
+        file.name: (file.outcome, file.code) for file in rehearsed(project, path).files if file.kind == "luna16-csv"
+    }
+
+
+@pytest.mark.real_data
+def test_a_dry_run_leaves_readings_of_chest_x_rays_alone_as_the_ingest_does(project: Project, real_data: Path) -> None:
+    path = real_data / "lidc-xml.zip"
+    said = {file.name: (file.outcome, file.code) for file in rehearsed(project, path).files}
+    assert {code for _, code in said.values()} == {"chest-x-ray", "images-not-held"}
+    assert said == outcomes(ingest(project, path))
+
+
 @pytest.mark.real_data
 def test_reports_find_the_segmentations_that_they_measure(project: Project, real_data: Path) -> None:
     path = real_data / "seg-sr-pairs.zip"
@@ -115,7 +139,10 @@ def test_reports_find_the_segmentations_that_they_measure(project: Project, real
     really = outcomes(done)
     for name in ("SR_TID1500_dcmqi.dcm", "SR_TID1500_rsna2018.dcm"):
         assert really[f"dcmqi-liver/{name}"][0] == "stored"
-    assert {file.name: file.outcome for file in said.files} == {name: found[0] for name, found in really.items()}
+    told = {file.name: (file.outcome, file.code) for file in said.files}
+    assert {name: found for name, found in told.items() if found[0] != "stored"} == {
+        name: found for name, found in really.items() if found[0] != "stored"
+    }
 
 
 def test_the_command_opens_no_project_and_names_what_is_wrong(db: None, own_data_folder: Path, tmp_path: Path) -> None:
