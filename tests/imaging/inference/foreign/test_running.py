@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from imaging.errors import BundleError
-from imaging.inference.foreign import torchvision_stand_in
 from imaging.inference.foreign.archive import ORDINARY
 from imaging.inference.foreign.exchange import write_image
 from imaging.inference.foreign.mapping import BoxMode, Frame, Task
 from imaging.inference.foreign.running import ForeignResult, check_weights, run_foreign
 from imaging.types import Volume
 from tests.imaging.inference.foreign.layouts import (
-    BOXES,
+    BOXES as BOX_OUTPUT,
+)
+from tests.imaging.inference.foreign.layouts import (
     INFERER,
     RIGGED,
     detection_configuration,
@@ -25,6 +26,7 @@ from tests.imaging.inference.foreign.layouts import (
     segmentation_configuration,
 )
 from tests.imaging.inference.foreign.made import LIMITS, bright_bundle, nobody, runnable, scan_with_balls, write_bundle
+from tests.imaging.inference.foreign.reference import BOXES, IMAGE, WEIGHTS, ask
 
 LARGE, SMALL = (-10.0, 5.0, -660.0), (15.0, 20.0, -650.0)
 
@@ -46,64 +48,30 @@ def run(source: Path, scan: Volume, tmp_path: Path, **given: Any) -> ForeignResu
     )
 
 
-def retinanet(features: Any) -> Any:
-    torchvision_stand_in.provide()
-    from monai.apps.detection.networks.retinanet_network import RetinaNet
-
-    return RetinaNet(3, 1, 3, features, [16, 16, 8])
-
-
-def resnet_features() -> Any:
-    torchvision_stand_in.provide()
-    from monai.apps.detection.networks.retinanet_network import resnet_fpn_feature_extractor
-    from monai.networks.nets.resnet import resnet10
-
-    backbone = resnet10(spatial_dims=3, n_input_channels=1, conv1_t_stride=[2, 2, 1], conv1_t_size=[7, 7, 7])
-    return resnet_fpn_feature_extractor(backbone, 3, False, [1, 2], None)
-
-
-def rigged_state() -> dict[str, Any]:
-    """Weights by which the first level alone speaks, where the pooled image stands out, with anchors unchanged."""
+def weights_in(folder: Path) -> dict[str, Any]:
     import torch
 
-    namespace: dict[str, Any] = {}
-    exec(RIGGED, namespace)
-    network = retinanet(namespace["Pooled"]())
-    for head in (network.classification_head, network.regression_head):
-        for layer in head.modules():
-            if isinstance(layer, torch.nn.Conv3d):
-                layer.weight.data.zero_()
-                layer.bias.data.zero_()
-    for layer in network.classification_head.conv:
-        if isinstance(layer, torch.nn.Conv3d):
-            for channel in range(8):
-                layer.weight.data[channel, channel, 1, 1, 1] = 1.0
-    network.classification_head.cls_logits.weight.data[2, :, 1, 1, 1] = 0.05
-    network.classification_head.cls_logits.bias.data[:] = torch.tensor([-30.0, -30.0, -5.0])
-    return dict(network.state_dict())
+    weights: dict[str, Any] = torch.load(folder / WEIGHTS, weights_only=True)
+    return weights
 
 
 def detection_bundle(folder: Path, state: Any, **changes: Any) -> Path:
     return write_bundle(
         folder,
         content=detection_configuration(**changes),
-        about=metadata(task="CT lung nodule detection", outputs=BOXES),
+        about=metadata(task="CT lung nodule detection", outputs=BOX_OUTPUT),
         state=state,
         scripts={"__init__.py": "", "detection_inferer.py": INFERER, "rigged.py": RIGGED},
     )
 
 
-def test_a_detector_on_the_official_layout_says_what_monai_says_in_this_process(scan: Volume, tmp_path: Path):
-    import torch
-
-    torch.manual_seed(0)
-    network = retinanet(resnet_features())
-    # An untrained detector says nothing at all; these say something everywhere, a different thing at each place.
-    network.classification_head.cls_logits.bias.data.fill_(-1.0)
-    network.classification_head.cls_logits.weight.data.mul_(30.0)
-    source = detection_bundle(tmp_path / "bundle", network.state_dict())
+def test_a_detector_on_the_official_layout_says_what_monai_s_own_classes_say(scan: Volume, tmp_path: Path):
+    ask("untrained", tmp_path)
+    source = detection_bundle(tmp_path / "bundle", weights_in(tmp_path))
     result = run(source, scan, tmp_path)
-    expected = expected_boxes(network, scan, tmp_path / "ct.nii.gz")
+    write_image(volume=scan, path=tmp_path / IMAGE)
+    ask("boxes", tmp_path)
+    expected = np.load(tmp_path / BOXES)
     inside = sorted((one.probability, *one.centre_mm, one.diameter_mm or 0.0) for one in result.prediction.candidates)
     assert len(inside) > 20
     for probability, x, y, z, diameter in inside:
@@ -113,47 +81,6 @@ def test_a_detector_on_the_official_layout_says_what_monai_says_in_this_process(
         assert diameter == pytest.approx(math.sqrt(sum(row[3:6] ** 2) / 3.0), abs=0.01)
     assert result.record["weights"] == ["models/model.pt"]
     assert set(result.record["overridden"]) == {"bundle_root", "device", "output_dir", "data_file_base_dir"}
-
-
-def expected_boxes(network: Any, scan: Volume, image: Path) -> np.ndarray:
-    """The official bundle's steps by MONAI's own classes: rows of cccwhd in LPS, and the score."""
-    import torch
-    from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
-    from monai.apps.detection.transforms.dictionary import AffineBoxToWorldCoordinated, ClipBoxToImaged, ConvertBoxModed
-    from monai.apps.detection.utils.anchor_utils import AnchorGeneratorWithAnchorShape
-    from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientationd, ScaleIntensityRanged, Spacingd
-
-    write_image(volume=scan, path=image)
-    data = Compose(
-        [
-            LoadImaged("image"),
-            EnsureChannelFirstd("image"),
-            Orientationd("image", axcodes="RAS"),
-            Spacingd("image", pixdim=[1.5, 1.5, 2.0]),
-            ScaleIntensityRanged("image", -1024.0, 300.0, 0.0, 1.0, clip=True),
-        ]
-    )({"image": str(image)})
-    anchors = AnchorGeneratorWithAnchorShape((1, 2, 4), ((6, 8, 4), (8, 6, 5), (10, 10, 6)))
-    detector = RetinaNetDetector(network.eval(), anchors)
-    detector.set_target_keys(box_key="box", label_key="label")
-    detector.set_box_selector_parameters(
-        score_thresh=0.02, topk_candidates_per_level=1000, nms_thresh=0.22, detections_per_img=300
-    )
-    detector.set_sliding_window_inferer(
-        roi_size=[64, 64, 32], overlap=0.25, sw_batch_size=1, mode="constant", device="cpu"
-    )
-    detector.eval()
-    with torch.no_grad():
-        large = data["image"][0].numel() >= 64 * 64 * 32
-        found = detector([data["image"]], use_inferer=large)[0]
-    post = Compose(
-        [
-            ClipBoxToImaged("box", "label", "image", remove_empty=True),
-            AffineBoxToWorldCoordinated("box", "image", affine_lps_to_ras=True),
-            ConvertBoxModed("box", "xyzxyz", "cccwhd"),
-        ]
-    )({**found, "image": data["image"]})
-    return np.column_stack([np.asarray(post["box"]), np.asarray(found["label_scores"])])
 
 
 @pytest.mark.parametrize("frame", ["world, LPS", "world, RAS", "image"])
@@ -166,9 +93,10 @@ def test_a_detectors_box_lands_on_the_ball_whatever_frame_its_configuration_spea
         del post[1:3]
     elif frame == "world, RAS":
         post[1]["affine_lps_to_ras"] = False
+    ask("rigged", tmp_path)
     source = detection_bundle(
         tmp_path / "bundle",
-        rigged_state(),
+        weights_in(tmp_path),
         postprocessing=content["postprocessing"],
         feature_extractor={"_target_": "scripts.rigged.Pooled"},
     )
