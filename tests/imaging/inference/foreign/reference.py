@@ -49,7 +49,7 @@ def untrained(folder: Path) -> None:
 
 
 def rigged(folder: Path) -> None:
-    """Write weights by which the first level alone speaks, where the pooled image stands out; anchors stay as they are."""
+    """Write weights by which the first level alone speaks, where the pooled image stands out; anchors stay."""
     import torch
 
     namespace: dict[str, Any] = {}
