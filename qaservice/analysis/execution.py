@@ -104,9 +104,9 @@ def analyse_series(context: JobContext) -> None:
     )
     outcome = analyse(case=case, parameters=parameters)
     # What the checks say without the model tells which flags rest on it.
-    alone = (
-        outcome if opinion.prediction is None else analyse(case=replace(case, prediction=None), parameters=parameters)
-    )
+    alone = outcome
+    if opinion.prediction is not None and outcome.issues:
+        alone = analyse(case=replace(case, prediction=None), parameters=parameters)
     store_result(
         run=run,
         series=series,
