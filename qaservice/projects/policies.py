@@ -110,9 +110,7 @@ def _number(
         value = math.nan
     # Comparisons with a number that is none are all false.
     if not (above < value and least <= value <= most and math.isfinite(value)) or (whole and value != int(value)):
-        raise InvalidInput(
-            f"{name} cannot be {str(asked[name])[:40]!r}: {FITNESS_TERMS[name]}", code="unusable-policy"
-        )
+        raise InvalidInput(f"{name} cannot be {str(asked[name])[:40]!r}: {FITNESS_TERMS[name]}", code="unusable-policy")
     return repr(value).removesuffix(".0")
 
 
