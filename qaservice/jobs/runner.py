@@ -62,8 +62,9 @@ def drain(*, project_key: str, on_progress: Callable[[ProjectProgress], None]) -
     while True:
         report()
         waiting = selectors.jobs_of(project_key).filter(state=JobState.QUEUED).values_list("pk", flat=True)
+        worked = False
         for job_id in list(waiting):
-            run_job(job_id, worker, on_progress=report)
+            worked |= run_job(job_id, worker, on_progress=report) == "done"
             report()
             if registry.stopping.is_set():
                 return
@@ -72,7 +73,9 @@ def drain(*, project_key: str, on_progress: Callable[[ProjectProgress], None]) -
         if time.monotonic() - ticked > SECONDS_BETWEEN_TICKS:
             reaper.reap()
             ticked = time.monotonic()
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        if not worked:
+            # What was done may have queued the next step, which need not wait.
+            time.sleep(SECONDS_BETWEEN_LOOKS)
     report()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +50,7 @@ class BlobWriter:
     """Puts many files into the blob directory at once; at the end of the block all are on disk, or it raises.
 
     Nothing may name them in a row before the block has ended, or ``settle`` has been called after the last of them.
+    One thread may hand files over while another settles.
     """
 
     def __init__(self) -> None:
@@ -58,6 +60,7 @@ class BlobWriter:
         self._moved = False
         self._incoming = ExitStack()
         self._folder: Path | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -75,41 +78,53 @@ class BlobWriter:
     @property
     def folder(self) -> Path:
         """Where other processes may write files for ``adopt``; on the blobs' own file system."""
-        if self._folder is None:
-            self._folder = self._incoming.enter_context(files.incoming_folder())
-        return self._folder
+        with self._lock:
+            if self._folder is None:
+                self._folder = self._incoming.enter_context(files.incoming_folder())
+            return self._folder
 
     def write(self, *, data: bytes, media_type: str) -> BlobItem:
         """Begin to write bytes and return what they will be known by."""
         self._wait(MOST_WAITING)
-        self._waiting.append(self._pool.submit(_written, data))
+        with self._lock:
+            self._waiting.append(self._pool.submit(_written, data))
         return BlobItem(sha256=hashlib.sha256(data).hexdigest(), size=len(data), media_type=media_type)
 
     def adopt(self, *, incoming: Path, sha256: str, size: int, media_type: str) -> BlobItem:
         """Begin to take over a whole file from ``folder`` and return what it will be known by."""
-        self._adopted.append(_Incoming(incoming, sha256, size))
-        if len(self._adopted) >= SYNCED_TOGETHER:
+        with self._lock:
+            self._adopted.append(_Incoming(incoming, sha256, size))
+            full = len(self._adopted) >= SYNCED_TOGETHER
+        if full:
+            self._wait(MOST_BATCHES - 1)
             self._take_adopted()
         return BlobItem(sha256=sha256, size=size, media_type=media_type)
 
     def settle(self) -> None:
         """Wait until all that was begun is on disk, names included. Raises what went wrong with any of it."""
-        if self._adopted:
-            self._take_adopted()
+        self._take_adopted()
         self._wait(0)
-        if self._moved:
+        with self._lock:
+            moved, self._moved = self._moved, False
+        if moved:
             files.sync_all(self.folder.parent)
-            self._moved = False
 
     def _take_adopted(self) -> None:
-        self._wait(MOST_BATCHES - 1)
-        batch, self._adopted = self._adopted, []
-        self._waiting.append(self._pool.submit(_taken, self.folder, batch))
-        self._moved = True
+        folder = self.folder
+        with self._lock:
+            batch, self._adopted = self._adopted, []
+            if batch:
+                self._waiting.append(self._pool.submit(_taken, folder, batch))
+                self._moved = True
 
     def _wait(self, allowed: int) -> None:
-        while len(self._waiting) > allowed:
-            self._waiting.popleft().result()
+        """Wait for the oldest until no more than ``allowed`` of those begun by now are left."""
+        with self._lock:
+            begun = list(self._waiting)
+        for future in begun[: max(0, len(begun) - allowed)]:
+            future.result()
+            with self._lock, suppress(ValueError):
+                self._waiting.remove(future)
 
 
 @dataclass(frozen=True, slots=True)

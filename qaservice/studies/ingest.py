@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -13,13 +13,15 @@ from imaging.readers.limits import CT_READ_LIMITS
 from qaservice.projects.models import Project
 from qaservice.storage.services import BlobWriter
 from qaservice.studies import identity, looked_at, services, uploads
+from qaservice.studies.ahead import run_ahead
 from qaservice.studies.arrivals import Arrival, Held, sort_out
 from qaservice.studies.assessment import SeriesAssessment, assess_series, gate_policy_of
 from qaservice.studies.examining import Terms
+from qaservice.studies.gathering import Gathering, in_order, likely_series
 from qaservice.studies.kept import open_delivery
 from qaservice.studies.models import AnnotationFile, Ingest, IngestItem, Instance, Series, SeriesState
 from qaservice.studies.reading import Judged, judge_files, judge_seen
-from qaservice.studies.sources import DELIVERY_LIMITS
+from qaservice.studies.sources import DELIVERY_LIMITS, Entry
 from qaservice.studies.stored import inspect_stored
 from qaservice.studies.storing import keeps_bytes, store_series
 
@@ -32,35 +34,52 @@ def take_delivery(*, ingest: Ingest, report: Report, fence: Callable[[], None], 
     """Read a delivery to the point where only its annotations are left. Running it again does nothing twice.
 
     A series is stored in one transaction with the outcomes of its files, so that a worker that dies leaves whole
-    series behind, and its successor goes on with the others. ``report`` takes (done, total, note).
+    series behind, and its successor goes on with the others. While one is stored the next are being read. ``report``
+    takes (done, total, note).
     """
-    judged, total = _judge_all(ingest, report)
-    slices = [file for file in judged if file.header is not None and not file.is_annotation]
-    groups = of_series(slices)
-    for number, (series_uid, files) in enumerate(groups.items(), start=1):
-        report(total, total, f"checking geometry: series {number} of {len(groups)}")
-        arrival, assessment = consider(ingest.project, series_uid, files)
-        store_series(ingest=ingest, series_instance_uid=series_uid, arrival=arrival, assessment=assessment, fence=fence)
-    rest = [file for file in judged if file.header is None or file.is_annotation]
-    services.store_rest(ingest=ingest, files=rest, complete=complete)
-
-
-def _judge_all(ingest: Ingest, report: Report) -> tuple[list[Judged], int]:
     known = set(IngestItem.objects.filter(ingest=ingest).values_list("name", flat=True))
     known |= set(AnnotationFile.objects.filter(ingest=ingest).values_list("name", flat=True))
-    judged: list[Judged] = []
     with open_delivery(ingest) as entries, BlobWriter() as writer:
-        unknown = [entry for entry in entries if entry.name not in known]
-        terms = replace(terms_of(ingest.project, folder=writer.folder), own=uploads.is_pushed(ingest.source_path))
         report(0, len(entries), "reading files")
-        seen = looked_at.recall(Path(ingest.source_path), terms) if terms.own else {}
-        unseen = [entry for entry in unknown if entry.name not in seen]
-        judged += [judge_seen(entry, seen[entry.name], writer) for entry in unknown if entry.name in seen]
-        with closing(judge_files(entries=unseen, terms=terms, writer=writer)) as files:
+        new = [entry for entry in entries if entry.name not in known]
+        likely = {entry.name: likely_series(entry) for entry in new}
+        gathering = Gathering(likely)
+        done = len(entries) - len(new)
+
+        def store(series_uid: str, files: Sequence[Judged]) -> None:
+            writer.settle()
+            arrival, assessment = consider(ingest.project, series_uid, files)
+            store_series(
+                ingest=ingest, series_instance_uid=series_uid, arrival=arrival, assessment=assessment, fence=fence
+            )
+
+        with closing(run_ahead(_judged(ingest, in_order(likely, new), writer))) as files:
             for file in files:
-                judged.append(file)
-                report(len(entries) - len(unknown) + len(judged), len(entries), "reading files")
-        return judged, len(entries)
+                done += 1
+                report(done, len(entries), "reading files")
+                for series_uid, together in gathering.add(file):
+                    store(series_uid, together)
+        for series_uid, together in gathering.remaining():
+            report(done, len(entries), "checking geometry")
+            store(series_uid, together)
+    services.store_rest(ingest=ingest, files=gathering.rest, complete=complete)
+
+
+def _judged(ingest: Ingest, entries: Sequence[Entry], writer: BlobWriter) -> Generator[Judged, None, None]:
+    """Return a generator of judged files; what it needs of the database is read now, before it runs elsewhere."""
+    own = uploads.is_pushed(ingest.source_path)
+    terms = replace(terms_of(ingest.project, folder=writer.folder), own=own)
+    seen = looked_at.recall(Path(ingest.source_path), terms) if own else {}
+
+    def judged() -> Generator[Judged, None, None]:
+        for entry in entries:
+            if entry.name in seen:
+                yield judge_seen(entry, seen[entry.name], writer)
+        unseen = [entry for entry in entries if entry.name not in seen]
+        with closing(judge_files(entries=unseen, terms=terms, writer=writer)) as files:
+            yield from files
+
+    return judged()
 
 
 def terms_of(project: Project, *, folder: Path | None) -> Terms:
