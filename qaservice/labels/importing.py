@@ -19,7 +19,7 @@ from qaservice.labels.image_names import series_beside
 from qaservice.labels.models import AnnotationSet
 from qaservice.labels.reading import LabelReader
 from qaservice.labels.selectors import is_refused
-from qaservice.labels.services import PreparedImport, prepare_import, record_import
+from qaservice.labels.services import PreparedImport, prepare_import, record_import, without
 from qaservice.storage.selectors import read_blob
 from qaservice.storage.services import BlobItem
 from qaservice.studies.models import AnnotationFile, Ingest, Instance, Outcome, Series, Study
@@ -28,8 +28,8 @@ from qaservice.studies.storing import WORKER_REASON, record_items, store_annotat
 
 REASON = "annotation file of an announced delivery"
 
-READ_FIRST = ("dicom-seg", "dicom-rtstruct")
-"""What reports refer to is brought in before them."""
+READ_FIRST = ("dicom-sr",)
+"""Reports come before the segmentations that they measure, whose outlines they bring in with what is said of them."""
 
 _READINGS_ONCE = frozenset({"lidc-xml"})
 """Formats of which one file holds all readings of a series: a second file would count every reader twice."""
@@ -45,10 +45,11 @@ class _Found:
     uid: str = ""
     imports: tuple[PreparedImport, ...] = ()
     header: SliceHeader | None = None
+    study: Study | None = None
 
 
 def in_order(files: Sequence[AnnotationFile]) -> list[AnnotationFile]:
-    """Return files in the order in which they are read: what others refer to first, then by kind and name."""
+    """Return files in the order in which they are read: reports first, then by kind and name."""
     return sorted(files, key=lambda file: (file.kind not in READ_FIRST, file.kind, file.name))
 
 
@@ -61,7 +62,7 @@ def import_files(
     nothing twice. ``fence`` is called inside each transaction and raises if another worker has taken over.
     """
     done = 0
-    with LabelReader(ingest.project) as reader:
+    with LabelReader(ingest.project, waiting=files) as reader:
         for file in in_order(files):
             if file.kind not in ONE_IMAGE_KINDS:
                 _finish(ingest, [(file, _read(reader, ingest, file))], simulated, fence)
@@ -91,8 +92,8 @@ def _finish(
             for file, found in files:
                 for prepared in found.imports:
                     record_import(prepared=prepared, simulated=simulated, actor=SYSTEM, reason=REASON)
-                if found.header is not None and found.outcome == Outcome.STORED and found.imports:
-                    _keep_instance(found.imports[0].series.study, found.header, file)
+                if found.header is not None and found.outcome == Outcome.STORED and found.study is not None:
+                    _keep_instance(found.study, found.header, file)
             record_items(ingest=ingest, files=[_judged(file, found) for file, found in files])
         AnnotationFile.objects.filter(pk__in=[file.pk for file, _ in files]).delete()
 
@@ -139,9 +140,32 @@ def _read(reader: LabelReader, ingest: Ingest, file: AnnotationFile) -> _Found:
             for one, labels in _labels(reader, file, data, described, context)
             if one not in held
         ]
+        if file.kind == "dicom-seg" and header is not None:
+            return _beside_reports(reader, imports, described, header)
     except UnreadableFile as error:
         return _Found(Outcome.REFUSED, error.code, error.message, file.uid)
     return _taken(imports, described, header)
+
+
+def _beside_reports(
+    reader: LabelReader, imports: Sequence[PreparedImport], described: Described, header: SliceHeader
+) -> _Found:
+    """Leave out of a segmentation what reports brought in from it: else each of its readers would count twice."""
+    left: list[PreparedImport] = []
+    known = 0
+    for one in imports:
+        rest = without(one, reader.outlines_in_reports(one.series, header.sop_instance_uid))
+        known += one.count - rest.count
+        if rest.labels.annotation_sets or not one.labels.annotation_sets:
+            left.append(rest)
+    if not known:
+        return _taken(imports, described, header)
+    message = f"{_counted(known, 'finding')} came in with the report that measures this segmentation"
+    study = imports[0].series.study
+    if not left:
+        return _Found(Outcome.STORED, "", message, header.sop_instance_uid, (), header, study)
+    rest_found = _taken(left, described, header)
+    return replace(rest_found, message=f"{rest_found.message}; {message}", study=study)
 
 
 def _labels(
@@ -217,6 +241,7 @@ def _taken(imports: Sequence[PreparedImport], described: Described, header: Slic
     if not sets:
         code = rejections[0].code if rejections else "no-labels"
         return _Found(Outcome.REFUSED, code, reasons or "the file holds no labels", uid, tuple(imports), header)
+    study = imports[0].series.study
     findings = sum(len(one.findings) for one in sets)
     message = f"{_counted(len(sets), 'annotation set')} with {_counted(findings, 'finding')}"
     if len(imports) > 1:
@@ -224,11 +249,10 @@ def _taken(imports: Sequence[PreparedImport], described: Described, header: Slic
     if described.unknown:
         message += f"; not held here: {described.unknown}"
     if not rejections:
-        return _Found(
-            Outcome.STORED, "part-not-held" if described.unknown else "", message, uid, tuple(imports), header
-        )
+        code = "part-not-held" if described.unknown else ""
+        return _Found(Outcome.STORED, code, message, uid, tuple(imports), header, study)
     message = f"{message}; not taken or remarked on ({len(rejections)}): {reasons}"
-    return _Found(Outcome.STORED, "taken-with-remarks", message, uid, tuple(imports), header)
+    return _Found(Outcome.STORED, "taken-with-remarks", message, uid, tuple(imports), header, study)
 
 
 def _counted(number: int, what: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -13,6 +13,7 @@ from imaging.readers.formats import ImageReferences, ReadContext
 from imaging.readers.label_files import (
     HeldObjects,
     image_references,
+    is_dicom,
     label_format,
     label_object_header,
     other_subject,
@@ -25,6 +26,7 @@ from imaging.sandbox import Sandbox, SandboxLimits
 from imaging.types import AnnotationImport, Category
 from qaservice.labels.described import Described, series_described
 from qaservice.labels.image_names import ImageNames
+from qaservice.labels.models import AnnotationSet, FindingRevision
 from qaservice.projects.models import Project
 from qaservice.storage.models import Blob
 from qaservice.storage.selectors import read_blob
@@ -48,10 +50,15 @@ COMPANION_BYTES = 1 << 30
 
 
 class LabelReader:
-    """Reads the label files of a project, one after another, in one child process; use it in a ``with`` block."""
+    """Reads the label files of a project, one after another, in one child process; use it in a ``with`` block.
 
-    def __init__(self, project: Project) -> None:
+    ``waiting`` are label files of the delivery that are not brought in yet: a report may measure one of them.
+    """
+
+    def __init__(self, project: Project, *, waiting: Sequence[AnnotationFile]) -> None:
         self._project = project
+        self._at_hand = {file.uid: file for file in waiting if file.uid and is_dicom(file.kind)}
+        self._reports: dict[str, frozenset[str]] = {}
         self._sandbox = Sandbox(PARSER_LIMITS)
         self._names = ImageNames(project)
         terms = {str(name): Category(word) for name, word in project.label_terms.items()}
@@ -95,6 +102,27 @@ class LabelReader:
         geometry = SeriesGeometry(grid_of(series), series.series_instance_uid, sop_instance_uids_of(series))
         return self._sandbox.call(read_labels, file.kind, data, geometry, context)
 
+    def outlines_in_reports(self, series: Series, segmentation_uid: str) -> frozenset[str]:
+        """Return the digests of the masks on a series that reports brought in from one segmentation."""
+        rows = AnnotationSet.objects.filter(series=series, source_format="dicom-sr", read=True)
+        measuring = [
+            source
+            for source in rows.values_list("source_id", flat=True).distinct()
+            if segmentation_uid in self._measured_by(source)
+        ]
+        found = FindingRevision.objects.filter(
+            finding__annotation_set__series=series, finding__annotation_set__source_id__in=measuring, number=1
+        )
+        return frozenset(str(digest) for digest in found.values_list("mask_id", flat=True) if digest)
+
+    def _measured_by(self, digest: str) -> frozenset[str]:
+        """Return the SOP Instance UIDs of the segmentations that a stored report measures."""
+        if digest not in self._reports:
+            context = self._context("", {}, {})
+            found = self._sandbox.call(image_references, "dicom-sr", read_blob(digest), context)
+            self._reports[digest] = found.companion_uids
+        return self._reports[digest]
+
     def _context(self, name: str, names: Mapping[str, str], companions: Mapping[str, bytes]) -> ReadContext:
         return ReadContext(
             file_name=name,
@@ -114,6 +142,10 @@ class LabelReader:
             found = Instance.objects.filter(project=self._project, sop_instance_uid__in=wanted[start : start + 500])
             rows += found.exclude(series_instance_uid__in=images).values_list("sop_instance_uid", "blob_id")
         sizes = dict(Blob.objects.filter(pk__in=[digest for _, digest in rows]).values_list("sha256", "size"))
+        held = {uid for uid, _ in rows}
+        for file in (self._at_hand[uid] for uid in wanted if uid in self._at_hand and uid not in held):
+            rows.append((file.uid, file.sha256))
+            sizes[file.sha256] = file.size
         contents: dict[str, bytes] = {}
         total = 0
         for uid, digest in rows:

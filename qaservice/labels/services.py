@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from compliance.recording import Actor, change
 from imaging.types import AnnotationImport, Grid, Rejection
@@ -30,6 +30,7 @@ __all__ = [
     "prepare_import",
     "publish_guideline",
     "record_import",
+    "without",
 ]
 
 
@@ -45,6 +46,26 @@ class PreparedImport:
     source: BlobItem
     enclosed: tuple[BlobItem, ...]
     findings: Mapping[str, list[NewFinding]]
+
+    @property
+    def count(self) -> int:
+        """Number of findings over all sets."""
+        return sum(len(findings) for findings in self.findings.values())
+
+
+def without(prepared: PreparedImport, outlines: frozenset[str]) -> PreparedImport:
+    """Return an import without the findings whose masks have one of these digests, and without sets of nothing else."""
+    labels, findings = [], {}
+    for one in prepared.labels.annotation_sets:
+        pairs = [
+            (finding, new)
+            for finding, new in zip(one.findings, prepared.findings[one.set_id], strict=True)
+            if new.shape.mask is None or new.shape.mask.sha256 not in outlines
+        ]
+        if pairs or not one.findings:
+            labels.append(replace(one, findings=tuple(finding for finding, _ in pairs)))
+            findings[one.set_id] = [new for _, new in pairs]
+    return replace(prepared, labels=replace(prepared.labels, annotation_sets=tuple(labels)), findings=findings)
 
 
 def prepare_import(
