@@ -136,7 +136,7 @@ def _postgres(around: Path, durability: str) -> Iterator[str]:
     data = folder / "data"
     owner = [*as_owner, "env", "-C", str(folder)]
     try:
-        initialise = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        initialise: list[str | Path] = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
         _must(*owner, *initialise, "--locale=C.UTF-8")
         _must(*owner, binaries / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", settings, "start")
         try:

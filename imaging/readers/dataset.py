@@ -42,6 +42,7 @@ _NATIVE_SYNTAXES = frozenset(
 _PIXEL_TAGS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # float, double float and integer pixel data
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _PREAMBLE_BYTES = 132
+_META_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,10 +91,15 @@ def _open(handle: BinaryIO, size: int, limits: ReadLimits, with_pixels: bool) ->
         raise UnreadableFile("not-dicom", "Not a DICOM file: the mark DICM is missing at byte 128.")
     stopper = _PixelStop(keep_going=with_pixels)
     try:
-        syntax = _transfer_syntax(handle)
-        available = _inflated_bytes(handle, limits) if syntax == DeflatedExplicitVRLittleEndian else size
+        available = size
+        deflated = _may_be_deflated(handle)
+        if deflated and _transfer_syntax(read_partial(handle, stop_when=_at_once)) == DeflatedExplicitVRLittleEndian:
+            available = _inflated_bytes(handle, limits)
         handle.seek(0)
         dataset = read_partial(handle, stop_when=stopper)
+        syntax = _transfer_syntax(dataset)
+        if syntax == DeflatedExplicitVRLittleEndian and not deflated:
+            raise UnreadableFile("malformed", "The file says only after much else that it is deflated.")
         if syntax != DeflatedExplicitVRLittleEndian and not with_pixels:
             # The parser stopped where the pixel data element begins: tag, VR (if explicit) and length come first.
             available = size - handle.tell() - (8 if dataset.original_encoding[0] else 12)
@@ -129,10 +135,19 @@ class _PixelStop:
         return not self._keep_going
 
 
-def _transfer_syntax(handle: BinaryIO) -> str:
-    meta = read_partial(handle, stop_when=lambda tag, vr, length: True).file_meta
+def _may_be_deflated(handle: BinaryIO) -> bool:
+    """Whether the UID of deflated data sets stands in the first bytes: then they are measured first."""
+    head = handle.read(_META_BYTES)
     handle.seek(0)
-    syntax = str(meta.get("TransferSyntaxUID") or "")
+    return DeflatedExplicitVRLittleEndian.encode() in head
+
+
+def _at_once(tag: int, vr: str | None, length: int) -> bool:
+    return True
+
+
+def _transfer_syntax(dataset: FileDataset) -> str:
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
     if not syntax:
         raise UnreadableFile("missing-transfer-syntax", "The file does not say how it is encoded (no Transfer Syntax).")
     return syntax

@@ -31,6 +31,10 @@ CANNOT_STORE = "cannot-store"
 """Code of a fault that is no file's: it ends the whole call."""
 
 
+SLICE_BYTES = 4 << 20
+"""A slice of 1024 x 1024 and its header; most files are no larger."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """One file to look at: where it lies, or its bytes where it lies inside an archive."""
@@ -151,11 +155,15 @@ def _unread(head: bytes) -> Examined:
 
 def _examined(file: Submitted, terms: Terms) -> Examined:
     try:
-        head = _head_of(file)
+        # One reading where the file is no larger than a slice; of a large one first what tells whether to go on.
+        data = _read(file.path, SLICE_BYTES + 1) if file.data is None else file.data
+        head = data[:HEAD_BYTES]
         kind: str = kind_of(head)
         if kind == "other" and not needs_whole(head):
             return _unread(head)
-        data = _bytes_of(file, terms)
+        if file.data is None and len(data) > SLICE_BYTES:
+            data = _bytes_of(file, terms)
+        _require_size(data, terms)
     except UnreadableFile as error:
         return Examined("unknown", code=error.code, message=error.message)
     kind = kind_of_whole(data)
@@ -199,17 +207,15 @@ def _as_received(kind: str, data: bytes, terms: Terms, source: str) -> Examined:
     )
 
 
-def _head_of(file: Submitted) -> bytes:
-    if file.data is not None:
-        return file.data[:HEAD_BYTES]
-    return _read(file.path, HEAD_BYTES)
-
-
 def _bytes_of(file: Submitted, terms: Terms) -> bytes:
     data = file.data if file.data is not None else _read(file.path, terms.file_bytes + 1)
+    _require_size(data, terms)
+    return data
+
+
+def _require_size(data: bytes, terms: Terms) -> None:
     if len(data) > terms.file_bytes:
         raise UnreadableFile("file-too-large", f"the file has more than {terms.file_bytes} bytes")
-    return data
 
 
 def _read(path: str, count: int) -> bytes:

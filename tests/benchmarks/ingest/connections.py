@@ -75,4 +75,5 @@ def _post(
 
 def _multipart(batch: Sequence[Path]) -> bytes:
     head = f"--{BOUNDARY}\r\nContent-Type: {DICOM}\r\n\r\n".encode()
-    return b"".join([*(head + file.read_bytes() + b"\r\n" for file in batch), f"--{BOUNDARY}--\r\n".encode()])
+    parts = [part for file in batch for part in (head, file.read_bytes(), b"\r\n")]
+    return b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataset import FileDataset
+from pydicom.uid import UID
 
 from imaging.phantom.chest import chest_phantom, synthetic_uid
 from imaging.phantom.dicom import write_series
@@ -73,7 +74,7 @@ def _renamed(one: FileDataset, *, seed: int, series: int, index: int) -> bytes:
     return buffer.getvalue()
 
 
-def _uids(seed: int, series: int, index: int) -> Iterator[str]:
-    yield synthetic_uid(parts=("benchmark", seed, "study", series))
-    yield synthetic_uid(parts=("benchmark", seed, "series", series))
-    yield synthetic_uid(parts=("benchmark", seed, "instance", series, index))
+def _uids(seed: int, series: int, index: int) -> Iterator[UID]:
+    yield UID(synthetic_uid(parts=("benchmark", seed, "study", series)))
+    yield UID(synthetic_uid(parts=("benchmark", seed, "series", series)))
+    yield UID(synthetic_uid(parts=("benchmark", seed, "instance", series, index)))

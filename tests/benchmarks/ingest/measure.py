@@ -23,7 +23,7 @@ COUNT = 2000
 SEED = 1
 ROUNDS = 3
 CONNECTIONS = (1, 2, 4, 8)
-TOGETHER = 16
+TOGETHER = 50
 """Instances that our sender puts into one request; Orthanc's interface takes one."""
 
 WARMING = 24
@@ -140,7 +140,7 @@ def _over_http(around: Path, files: list[Path], number: int) -> float:
         send(files, delivery, TOGETHER)
         running.post(f"ingests/{delivery}/close/", {"reason": "benchmark"})
         while (state := running.get(f"ingests/{delivery}/"))["state"] not in ("completed", "failed"):
-            time.sleep(0.05)
+            time.sleep(0.2)
         seconds = time.perf_counter() - began
     summary = state["summary"]
     stored = summary["stored"] if isinstance(summary, dict) else 0
