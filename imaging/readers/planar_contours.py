@@ -20,6 +20,10 @@ EDGE_TOLERANCE_VOXELS = 1e-3
 
 _NEAREST_FACES = 16
 
+_MOST_CROSSINGS = 20_000_000
+"""An outline drawn around something crosses each row a few times; one that runs to and fro between all its vertices
+crosses n * n, which some hundred kilobytes of a file can turn into terabytes."""
+
 
 def fill_even_odd(outlines: Sequence[Outline]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
     """Return the pixels whose centres lie inside or on the outlines, as a box and its first (row, column).
@@ -122,9 +126,14 @@ def _window(
 
 
 def _repeated(first: NDArray[np.int64], last: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every (item, step) with ``min(first, last) <= step < max(first, last)`` of each item."""
+    """Every (item, step) with ``min(first, last) <= step < max(first, last)`` of each item.
+
+    Raises MemoryError, before any is taken, for more than ``_MOST_CROSSINGS`` of them.
+    """
     low = np.minimum(first, last)
     counts = np.maximum(first, last) - low
+    if counts.sum() > _MOST_CROSSINGS:
+        raise MemoryError
     item = np.repeat(np.arange(len(first)), counts)
     return item, np.arange(len(item)) - np.repeat(np.cumsum(counts) - counts, counts) + low[item]
 

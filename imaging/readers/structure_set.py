@@ -69,13 +69,16 @@ def read_structure_set(data: bytes, image: PlacedSeries, context: ReadContext) -
     are rejected as ``open-contour``, ``contour-too-short``, ``unknown-contour-type``, ``contours-without-roi``;
     ``dangling-reference`` (the position is believed) and ``outline-without-interior`` (kept as a point) are remarks.
     Raises UnreadableFile if the bytes are no readable structure set (codes of ``open_dataset``,
-    ``not-a-structure-set``, ``malformed``, ``bad-value``).
+    ``not-a-structure-set``, ``malformed``, ``bad-value``), or ``contours-too-complex``.
     """
     dataset = _opened(data, context.limits)
     try:
         return _read(dataset, image, context)
     except UnreadableFile:
         raise
+    except MemoryError:
+        message = "The contours run to and fro so often that what they enclose cannot be computed in memory."
+        raise UnreadableFile("contours-too-complex", message) from None
     # Required sequences that are missing or of the wrong kind surface as whatever the parser raises on access.
     except Exception as error:
         raise UnreadableFile(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import ImplicitVRLittleEndian
 
 from imaging.errors import UnreadableFile
 from imaging.masks.build import full_voxels
@@ -304,3 +305,17 @@ def test_a_damaged_structure_set_is_read_or_refused_by_name(changes: list[tuple[
         except UnreadableFile as error:
             assert error.code
             assert error.message
+
+
+def test_a_contour_that_runs_to_and_fro_without_end_is_refused_before_memory_is_taken() -> None:
+    # Each vertex at a height of its own, high and low in turn: every edge crosses nearly every other's row.
+    count = 10_000
+    zigzag = [
+        (-3.0 + (at % 7) * 0.1, -2.0 + (at if at % 2 else count - at) * 2.0 / count, z_of(2)) for at in range(count)
+    ]
+    dataset = a_structure_set(("nodule", [contour(zigzag, of=uid_of(2))]))
+    # Decimal strings beyond 64 kB are written without their type, as planning systems do.
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    with pytest.raises(UnreadableFile) as refused:
+        FORMAT.read(written(dataset), image(), context_with())
+    assert refused.value.code == "contours-too-complex"
