@@ -136,8 +136,8 @@ def _postgres(around: Path, durability: str) -> Iterator[str]:
     data = folder / "data"
     owner = [*as_owner, "env", "-C", str(folder)]
     try:
-        initialise: list[str | Path] = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        _must(*owner, *initialise, "--locale=C.UTF-8")
+        access = ["-U", "postgres", "-A", "trust"]
+        _must(*owner, binaries / "initdb", "-D", data, *access, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         _must(*owner, binaries / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", settings, "start")
         try:
             yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
