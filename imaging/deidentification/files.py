@@ -46,7 +46,7 @@ def _deidentified(data: bytes, kind: Kind, keys: ProjectKeys, profile: Profile, 
     elif kind == "nifti":
         cleaned = clean_nifti(data, rules, limit_bytes=limits.inflated_bytes)
     elif kind == "nrrd":
-        cleaned = clean_nrrd(data, rules)
+        cleaned = clean_nrrd(data, rules, limit_bytes=limits.inflated_bytes)
     else:
         raise NotDeidentifiable("unknown-label-format", f"Nothing here knows what a file of the kind {kind} may say.")
     return Deidentified(

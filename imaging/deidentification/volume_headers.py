@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import math
 import re
 import struct
 
 from imaging.deidentification.fields import FieldRules
 from imaging.deidentification.report import Action
 from imaging.errors import UnreadableFile
-from imaging.readers.inflate import GZIP_MARK, inflate_gzip
+from imaging.readers.inflate import GZIP_MARK, inflate_bzip2, inflate_gzip
+from imaging.readers.nrrd_header import parse_nrrd_header
 
 # (name, first byte, length) of the texts of a header: nifti1.h and nifti2.h.
 _Places = tuple[tuple[str, int, int], ...]
@@ -22,14 +25,16 @@ _NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
 # Fields of the NRRD definition that say how voxels are to be read, and nothing else.
 _NRRD_FIELDS = frozenset(
     """
-    dimension type blocksize encoding endian sizes spacings thicknesses axismins axismaxs centers centerings labels
-    units kinds min max oldmin oldmax lineskip byteskip sampleunits space spacedimension spaceunits spaceorigin
+    dimension type blocksize encoding endian sizes spacings thicknesses axismins axismaxs centers centerings units
+    kinds min max oldmin oldmax lineskip byteskip sampleunits space spacedimension spaceunits spaceorigin
     spacedirections measurementframe
     """.split()  # noqa: SIM905 - reads as a list of words
 )
 # What 3D Slicer says of a segment: which voxels it is, and what it is called.
 _SEGMENT_KEY = re.compile(r"Segment\d+_(LabelValue|Layer|Name|ID|Color|Extent)|Segmentation_MasterRepresentation")
 _NRRD_MARK = b"NRRD000"
+_VOXEL = re.compile(rb"[-+]?[0-9.]{1,40}(?:[eE][-+]?[0-9]{1,3})?")
+_TRAILING = "bytes behind the voxels"
 
 
 def clean_nifti(data: bytes, rules: FieldRules, *, limit_bytes: int) -> bytes:
@@ -58,6 +63,10 @@ def clean_nifti(data: bytes, rules: FieldRules, *, limit_bytes: int) -> bytes:
     kept = rules.clean(meaning, name="label").encode("latin-1", "replace")[: length - 1]
     content[start : start + length] = kept.ljust(length, b"\x00")
     _drop_extensions(content, size, rules)
+    end = _voxels_begin(content, size) + _voxel_bytes(content, size)
+    if end < len(content):
+        del content[end:]
+        rules.tally.note(Action.REMOVED, _TRAILING)
     # No file name and no time in the gzip header, so that the same voxels give the same bytes.
     return gzip.compress(bytes(content), compresslevel=6, mtime=0) if packed else bytes(content)
 
@@ -81,10 +90,22 @@ def _voxels_begin(content: bytearray, size: int) -> int:
     return whole if size <= whole <= len(content) else size + 4
 
 
-def clean_nrrd(data: bytes, rules: FieldRules) -> bytes:
+def _voxel_bytes(content: bytearray, size: int) -> int:
+    """Return how many bytes of voxels the header claims; a header that claims nonsense claims everything."""
+    mark = "<" if int.from_bytes(content[:4], "little") == size else ">"
+    form, dims_at, bits_at = ("h", 40, 72) if size == _NIFTI1_BYTES else ("q", 16, 14)
+    rank, *sizes = struct.unpack_from(f"{mark}8{form}", content, dims_at)
+    bits = int(struct.unpack_from(f"{mark}h", content, bits_at)[0])
+    if not 1 <= rank <= 7 or min(sizes[:rank]) < 1 or bits < 1:
+        return len(content)
+    return -(-math.prod(int(one) for one in sizes[:rank]) * bits // 8)
+
+
+def clean_nrrd(data: bytes, rules: FieldRules, *, limit_bytes: int) -> bytes:
     """Return a NRRD file whose header keeps what says how its voxels are to be read, and the names of segments.
 
-    Comments, ``content``, dates and all other keys are left out. Raises UnreadableFile: ``malformed``, and
+    Comments, ``content``, dates and all other keys are left out, and whatever stands behind the voxels; compressed
+    voxels are compressed anew, since gzip keeps the name of a file. Raises UnreadableFile: ``malformed``, and
     ``detached-data`` where the voxels lie in another file.
     """
     head, mark, rest = _nrrd_parts(data)
@@ -96,7 +117,24 @@ def clean_nrrd(data: bytes, rules: FieldRules) -> bytes:
         cleaned = _nrrd_line(line.strip(b"\r").decode("utf-8", "replace"), rules)
         if cleaned is not None:
             kept.append(cleaned.encode())
-    return b"\n".join(kept) + mark + rest
+    return b"\n".join(kept) + mark + _nrrd_voxels(data, rest, rules, limit_bytes)
+
+
+def _nrrd_voxels(data: bytes, rest: bytes, rules: FieldRules, limit_bytes: int) -> bytes:
+    fields = parse_nrrd_header(data)
+    claimed = math.prod(fields.sizes) * fields.dtype.itemsize
+    if fields.encoding == "ascii":
+        return b" ".join(one if _VOXEL.fullmatch(one) else b"nan" for one in rest.split()) + b"\n"
+    if fields.encoding == "gzip":
+        rest = inflate_gzip(rest, limit_bytes=limit_bytes)
+    elif fields.encoding == "bzip2":
+        rest = inflate_bzip2(rest, limit_bytes=limit_bytes)
+    if len(rest) > claimed:
+        rules.tally.note(Action.REMOVED, _TRAILING)
+    voxels = rest[:claimed]
+    if fields.encoding == "gzip":
+        return gzip.compress(voxels, compresslevel=6, mtime=0)
+    return bz2.compress(voxels) if fields.encoding == "bzip2" else voxels
 
 
 def _nrrd_parts(data: bytes) -> tuple[bytes, bytes, bytes]:

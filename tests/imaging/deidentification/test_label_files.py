@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
 import json
+from collections.abc import Callable
 
 import nibabel
 import numpy as np
@@ -15,6 +18,7 @@ from imaging.deidentification.label_texts import map_uids
 from imaging.deidentification.paths import clean_path
 from imaging.errors import UnreadableFile
 from imaging.readers.limits import CT_READ_LIMITS
+from imaging.readers.nrrd import read_nrrd_array
 from imaging.readers.sniff import Kind, kind_of_whole
 from tests.imaging.deidentification.identified import KEYS, PROFILE
 
@@ -178,6 +182,49 @@ def test_a_nrrd_label_keeps_voxels_and_names_of_segments() -> None:
         assert word not in data
     for kept in (b"Segment0_Name:=nodule", b"Segment0_LabelValue:=1", b"space origin: (0,0,0)", b"sizes: 2 2 2"):
         assert kept in data
+
+
+def a_nrrd(encoding: str, voxels: bytes) -> bytes:
+    header = (
+        "NRRD0004\ntype: uint8\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\n"
+        "space directions: (1,0,0) (0,1,0) (0,0,1)\nkinds: domain domain domain\n"
+        f'labels: "Mustermann" "y" "z"\nencoding: {encoding}\nspace origin: (0,0,0)\n\n'
+    )
+    return header.encode() + voxels
+
+
+def gzipped_with_a_name(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with gzip.GzipFile("Mustermann.raw", "wb", fileobj=buffer) as stream:
+        stream.write(content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "made", "back"),
+    [
+        ("raw", lambda content: content, lambda data: data),
+        ("gzip", gzipped_with_a_name, gzip.decompress),
+        ("bzip2", bz2.compress, bz2.decompress),
+        ("ascii", lambda content: b" ".join(str(one).encode() for one in content[:8]) + content[8:], None),
+    ],
+)
+def test_nothing_behind_or_around_the_voxels_of_a_nrrd_label_stays(
+    encoding: str, made: Callable[[bytes], bytes], back: Callable[[bytes], bytes] | None
+) -> None:
+    voxels = bytes(range(8))
+    data = cleaned(a_nrrd(encoding, made(voxels + b" Mustermann")), "nrrd")
+    assert b"Mustermann" not in data
+    assert np.array_equal(read_nrrd_array(data, CT_READ_LIMITS).values.ravel(order="F"), list(voxels))
+    if back is not None:
+        assert back(data.partition(b"\n\n")[2]) == voxels
+
+
+@pytest.mark.parametrize("image", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_nothing_behind_the_voxels_of_a_nifti_label_stays(image: type) -> None:
+    plain = image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.eye(4)).to_bytes()
+    assert cleaned(plain + b"Mustermann", "nifti") == cleaned(plain, "nifti")
+    assert gzip.decompress(cleaned(gzip.compress(plain + b"Mustermann"), "nifti")) == cleaned(plain, "nifti")
 
 
 def test_voxels_that_lie_in_another_file_are_refused() -> None:
