@@ -43,7 +43,7 @@ def measure(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[st
         origin = instances.make(around / "in", count=COUNT, seed=SEED, real_data=real_data)
         files = sorted((around / "in").rglob("*.dcm"))
         peer = orthanc.version()
-        trials = {} if peer is None else {number: _orthanc(around, files, number) for number in CONNECTIONS}
+        trials = {} if peer is None else _trials(around, files)
         best = min(trials, key=lambda number: trials[number], default=max(CONNECTIONS))
         turns: dict[str, Callable[[], float]] = {
             "ingest.sqlite": lambda: _ours(around, "directory", ""),
@@ -71,6 +71,12 @@ def measure(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[st
         "connections": best,
         "seconds": runs,
     }
+
+
+def _trials(around: Path, files: list[Path]) -> dict[int, float]:
+    """Return Orthanc's better time of two by number of connections; all numbers have a turn before any has another."""
+    rounds = [{number: _orthanc(around, files, number) for number in CONNECTIONS} for _ in range(2)]
+    return {number: min(one[number] for one in rounds) for number in CONNECTIONS}
 
 
 def _line(name: str, rates: Mapping[str, float], peer: str | None, best: int, origin: str) -> Line:
