@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 DICOM = "application/dicom"
@@ -36,8 +37,7 @@ def send_all(
                 except queue.Empty:
                     return
                 kind = DICOM if together == 1 else MULTIPART
-                body = batch[0].read_bytes() if together == 1 else _multipart(batch)
-                status, text = _post(connection, path, body, {"Content-Type": kind, **headers})
+                status, text = _post(connection, path, batch, {"Content-Type": kind, **headers})
                 if status != 200:
                     faults.append(f"{status}: {text[:300]!r}")
         # Whatever ends a thread ends the measurement; a half of it would be no figure.
@@ -59,21 +59,26 @@ def send_all(
 
 
 def _post(
-    connection: http.client.HTTPConnection, path: str, body: bytes, headers: Mapping[str, str]
+    connection: http.client.HTTPConnection, path: str, batch: Sequence[Path], headers: Mapping[str, str]
 ) -> tuple[int, bytes]:
     try:
-        connection.request("POST", path, body=body, headers=dict(headers))
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        return _sent(connection, path, batch, headers)
     except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
         # A server may close a connection that was idle for a moment; both servers take the same instance twice.
         connection.close()
-        connection.request("POST", path, body=body, headers=dict(headers))
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        return _sent(connection, path, batch, headers)
 
 
-def _multipart(batch: Sequence[Path]) -> bytes:
-    head = f"--{BOUNDARY}\r\nContent-Type: {DICOM}\r\n\r\n".encode()
-    parts = [part for file in batch for part in (head, file.read_bytes(), b"\r\n")]
-    return b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()])
+def _sent(
+    connection: http.client.HTTPConnection, path: str, batch: Sequence[Path], headers: Mapping[str, str]
+) -> tuple[int, bytes]:
+    if len(batch) == 1 and headers["Content-Type"] == DICOM:
+        connection.request("POST", path, body=batch[0].read_bytes(), headers=dict(headers))
+    else:
+        head, end = f"--{BOUNDARY}\r\nContent-Type: {DICOM}\r\n\r\n".encode(), f"--{BOUNDARY}--\r\n".encode()
+        size = sum(len(head) + file.stat().st_size + 2 for file in batch) + len(end)
+        # Sent file by file: a sender has no need to hold a whole request.
+        parts = chain((part for file in batch for part in (head, file.read_bytes(), b"\r\n")), [end])
+        connection.request("POST", path, body=parts, headers={**headers, "Content-Length": str(size)})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
