@@ -212,7 +212,8 @@ class _Child:
     def begin(self, call: protocol.Call) -> None:
         """Send a call, to a new child if the one at hand has gone since its last."""
         frame = wire.pack(call)
-        if self.process is not None and self.process.poll() is not None:
+        # Its closed pipe tells sooner than its status, which waits for the last of its threads.
+        if self.process is not None and self._ended() is not None:
             self.end()
         self.start()
         self.call = call
@@ -225,9 +226,11 @@ class _Child:
         try:
             return self.channel.receive(self.deadline)
         except wire.ChannelClosed:
-            gone_idle = self.process is not None and self._ended() == protocol.IDLE_STATUS
-            if not (gone_idle and self._served and self.call is not None):
+            # A file cannot send SIGKILL: somebody ended the child, which its status may tell later than the kill.
+            gone = self.process is not None and self._ended() in (protocol.IDLE_STATUS, -signal.SIGKILL)
+            if not (gone and self._served and self.call is not None):
                 raise
+            self.end()
         # The call and the child's going crossed; a new child has served nobody, so this happens once.
         self.begin(self.call)
         return self.channel.receive(self.deadline)

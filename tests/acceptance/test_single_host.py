@@ -46,6 +46,7 @@ class Host:
             # A virtual host of its own would need the broker's administrator; a queue name is not configurable.
             "QASERVICE_BROKER_URL": broker_url,
             "QASERVICE_DATA_DIR": str(folder),
+            "QASERVICE_IDENTITY_KEY_FILE": str(folder.parent / "identity-key"),
             "QASERVICE_JOB_LEASE_SECONDS": "5",
         }
 
