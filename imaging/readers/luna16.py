@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from imaging.geometry.affine import to_index
 from imaging.geometry.series import PlacedSeries
 from imaging.readers.formats import ImageReferences, LabelFormat, ReadContext
-from imaging.readers.naming import another_series, names_series, references_of, set_id_of
+from imaging.readers.naming import references_of, set_id_of
 from imaging.readers.shapes import NOTHING_MOVED, images_between, outside_message, point_reach_mm
 from imaging.readers.sniff import LUNA16_COLUMNS
-from imaging.readers.tables import Table, TableRow, parse_table
+from imaging.readers.tables import Table, TableRow, parse_table, series_named
 from imaging.types import (
     Algorithm,
     AnnotationImport,
@@ -56,27 +56,20 @@ def read_luna16(data: bytes, image: PlacedSeries, context: ReadContext) -> Annot
     Raises UnreadableFile as ``parse_luna16`` does.
     """
     table = parse_luna16(data)
-    of_this: dict[str, bool] = {}
-    for row in table.rows:
-        name = row.text("seriesuid")
-        if name and name not in of_this:
-            of_this[name] = names_series(name, image, context)
-    if not table.rows:
-        rejection = Rejection("empty-table", "The table has no rows, so it does not say which scans it is about.")
-        return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), (rejection,))
-    if not any(of_this.values()):
-        return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), (another_series(of_this),))
-    return _taken(table, of_this, image, context, set_id_of("luna16", data))
+    own, refusal = series_named(table, column="seriesuid", image=image, context=context)
+    if refusal is not None:
+        return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), (refusal,))
+    return _taken(table, own, image, context, set_id_of("luna16", data))
 
 
 def _taken(
-    table: Table, of_this: Mapping[str, bool], image: PlacedSeries, context: ReadContext, set_id: str
+    table: Table, own: frozenset[str], image: PlacedSeries, context: ReadContext, set_id: str
 ) -> AnnotationImport:
     rejections = _remarks(table)
     read: list[Finding] = []
     predicted: list[Finding] = []
     for row in table.rows:
-        if not of_this.get(row.text("seriesuid"), False):
+        if row.text("seriesuid") not in own:
             continue
         finding_id = f"{set_id}/line-{row.number}"
         values = _values(row)

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from imaging.geometry.series import PlacedSeries
 from imaging.readers.formats import ImageReferences, LabelFormat, ReadContext
-from imaging.readers.naming import another_series, names_series, references_of, set_id_of
+from imaging.readers.naming import references_of, set_id_of
 from imaging.readers.predictions import CasePredictions, PredictedShape, checked_shape, place_predictions
 from imaging.readers.sniff import PREDICTIONS_COLUMNS
-from imaging.readers.tables import Table, TableRow, parse_table
+from imaging.readers.tables import Table, TableRow, parse_table, series_named
 from imaging.types import Algorithm, AnnotationImport, Rejection
 
 SOURCE_FORMAT = "predictions-csv"
@@ -38,17 +38,10 @@ def read_predictions_csv(data: bytes, image: PlacedSeries, context: ReadContext)
     ``label-outside-image``, ``passes-edge``. Raises UnreadableFile as ``parse_predictions_csv`` does.
     """
     table = parse_predictions_csv(data)
-    of_this: dict[str, bool] = {}
-    for row in table.rows:
-        name = row.text("series_instance_uid")
-        if name and name not in of_this:
-            of_this[name] = names_series(name, image, context)
-    if not table.rows:
-        rejection = Rejection("empty-table", "The table has no rows, so it does not say which scans it is about.")
-        return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), (rejection,))
-    if not any(of_this.values()):
-        return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), (another_series(of_this),))
-    rows = [row for row in table.rows if of_this.get(row.text("series_instance_uid"), False)]
+    own, refusal = series_named(table, column="series_instance_uid", image=image, context=context)
+    if refusal is not None:
+        return AnnotationImport(SOURCE_FORMAT, image.series_instance_uid, (), (refusal,))
+    rows = [row for row in table.rows if row.text("series_instance_uid") in own]
     case = _case(rows, _remarks(table))
     return place_predictions(SOURCE_FORMAT, set_id_of("predictions", data), (case,), image, context)
 

@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imaging.errors import UnreadableFile
+from imaging.geometry.series import PlacedSeries
+from imaging.readers.formats import ReadContext
 from imaging.readers.json_text import GREATEST
+from imaging.readers.naming import another_series, names_series
+from imaging.types import Rejection
 
 ROWS_AT_MOST = 5_000_000
 """LUNA16's candidates are three quarters of a million rows."""
@@ -41,6 +45,22 @@ class Table:
 
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
+
+
+def series_named(
+    table: Table, *, column: str, image: PlacedSeries, context: ReadContext
+) -> tuple[frozenset[str], Rejection | None]:
+    """Return what ``column`` calls this series, and why nothing of the table can be taken where it does not name it.
+
+    The rejection is ``empty-table`` or ``another-series``, None where there is a row of this series.
+    """
+    if not table.rows:
+        message = "The table has no rows, so it does not say which scans it is about."
+        return frozenset(), Rejection("empty-table", message)
+    # Each name once: a table has a row for every finding of hundreds of scans.
+    names = {row.text(column) for row in table.rows} - {""}
+    own = frozenset(name for name in names if names_series(name, image, context))
+    return own, None if own else another_series(names)
 
 
 def parse_table(data: bytes, *, needs: frozenset[str]) -> Table:
