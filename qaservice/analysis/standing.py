@@ -58,7 +58,7 @@ def worth_of(observation: FlagObservation) -> Worth:
     except ObjectDoesNotExist:
         part = ModelPart.NONE if observation.threshold is None else ModelPart.HEARD
         standing = ObservationStanding(model_part=part, fitness=Fitness.UNPROVEN, independence=Independence.NOT_STATED)
-    released = FlagRelease.objects.filter(observation=observation).exists()
+    released = hasattr(observation, "release")
     return Worth(
         model_part=standing.model_part,
         fitness=standing.fitness,
@@ -82,10 +82,11 @@ def is_held(flag: Flag) -> bool:
 
 
 def worth_of_flags(flags: Iterable[Flag]) -> dict[UUID, Worth]:
-    """Return what the newest evidence of each flag is worth, for a page of a list."""
-    return {
-        flag.pk: worth_of(flag.observations.select_related("standing").order_by("-run__number")[0]) for flag in flags
-    }
+    """Return what the newest evidence of each flag is worth, for a page of a list; one query, however long it is."""
+    rows = FlagObservation.objects.filter(flag__in=[flag.pk for flag in flags])
+    ordered = rows.select_related("standing", "release").order_by("run__number")
+    newest = {observation.flag_id: observation for observation in ordered}
+    return {key: worth_of(observation) for key, observation in newest.items()}
 
 
 def part_of_model(*, issue: LabelIssue, without_model: Sequence[LabelIssue], spoke: bool) -> ModelPart:
