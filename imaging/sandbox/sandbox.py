@@ -226,7 +226,7 @@ class _Child:
         try:
             return self.channel.receive(self.deadline)
         except wire.ChannelClosed:
-            # A file cannot send SIGKILL: somebody ended the child, which its status may tell later than the kill.
+            # SIGKILL comes from outside (an operator, a kernel short of memory) and may show after the call was sent.
             gone = self.process is not None and self._ended() in (protocol.IDLE_STATUS, -signal.SIGKILL)
             if not (gone and self._served and self.call is not None):
                 raise
