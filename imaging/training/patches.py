@@ -19,6 +19,16 @@ from imaging.training.backgrounds import WORKING_MM, Ground
 SIZE = 64
 HARD_NEGATIVE_SHARE = 0.25
 SMALLEST_MM, LARGEST_MM = 3.0, 40.0
+SMALL_MM = 8.0
+SMALL_SHARE = 0.5
+"""Half of the nodules are small ones: a scan holds few large ones that anyone overlooks."""
+KINDS = {
+    Attenuation.SOLID: 0.46,
+    Attenuation.CALCIFIED: 0.08,
+    Attenuation.PART_SOLID: 0.23,
+    Attenuation.GROUND_GLASS: 0.23,
+}
+"""Shares of what is put in. Sub-solid ones are oftener than in life: they are what a network learns last."""
 
 Field = NDArray[np.float32]
 
@@ -78,14 +88,15 @@ def _insert(
     grid = AxialGrid((SIZE,) * 3, (WORKING_MM,) * 3, (0.0, 0.0, 0.0))
     depth = ground.depth[tuple(slice(start, start + SIZE) for start in low)]
     taken = mask > 0
-    for number in range(int(generator.integers(1, 4))):
-        diameter = float(np.exp(generator.uniform(np.log(SMALLEST_MM), np.log(LARGEST_MM if number == 0 else 12.0))))
+    for number in range(int(generator.integers(2, 6))):
+        # The first lies where the patch was centred and may be of any size; the others have to fit in beside it.
+        small = number > 0 or generator.random() < SMALL_SHARE
+        diameter = float(np.exp(generator.uniform(np.log(SMALLEST_MM), np.log(SMALL_MM if small else LARGEST_MM))))
         place = _place(generator, lungs, depth, image, diameter, centre - low if number == 0 else None)
         if place is None:
             continue
         x, y, z = (WORKING_MM * (place + generator.uniform(-0.5, 0.5, 3)))[::-1]
-        kinds = ["solid", "calcified", "part-solid", "ground-glass"]
-        attenuation = Attenuation(generator.choice(kinds, p=[0.62, 0.06, 0.14, 0.18]))
+        attenuation = Attenuation(generator.choice([kind.value for kind in KINDS], p=list(KINDS.values())))
         shape = draw_nodule(
             generator=generator, centre_mm=(float(x), float(y), float(z)), diameter_mm=diameter, attenuation=attenuation
         )
