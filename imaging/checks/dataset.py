@@ -57,7 +57,8 @@ class Concern:
     """Something about the dataset that has no place in an image: for whoever leads the project, not for a reader.
 
     ``kind``: stable, within the check ("same-patient-in-two-splits"). ``series``: UIDs concerned, most telling first.
-    ``score``: probability in [0, 1] that something is wrong. ``reason``: short, neutral, plain. ``evidence`` is JSON-able.
+    ``score``: probability in [0, 1] that something is wrong. ``reason``: short, neutral, plain.
+    ``evidence`` is JSON-able.
     """
 
     check: str
