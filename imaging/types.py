@@ -261,15 +261,33 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ProbabilityMap:
+    """For each voxel of a box of ``grid``, the calibrated probability that it belongs to the lesion asked about.
+
+    ``origin``: index of the box's first voxel; ``values``: (d, h, w) float32 in [0, 1], read-only. ``spread``: (d, h, w)
+    float32, standard deviation of the probability over the views that were averaged, or None where there was one.
+    """
+
+    grid: Grid
+    origin: Index
+    values: NDArray[np.float32]
+    spread: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class OutlineOpinion:
     """What the model would outline at a given place. ``mask`` is None where it sees nothing to outline.
 
     ``mean_probability`` is the mean voxel probability inside the outline: its own certainty of the outline.
+    ``nodule_probability``: that the thing at this place is a nodule at all; None from a model that does not say.
+    ``probability``: the outline voxel by voxel, with its uncertainty; None from a model that does not give it.
     """
 
     place_mm: PointMm
     mask: Mask | None
     mean_probability: float
+    nodule_probability: float | None = None
+    probability: ProbabilityMap | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,7 +37,8 @@ class SeriesFacts:
     ``patient``: a key that is the same for one patient and tells nothing about who it is. ``split``: "train" or
     whatever the project calls its parts, "" without one. ``acquisition``: tags that say how the image was made
     (``kernel``, ``kvp``, ``slice_thickness_mm``, ``manufacturer``). ``embedding``: describes the whole image, all of
-    one length within a version of ``embedding_version``. ``slice_hashes``: perceptual hash (hex) of each slice, in order.
+    one length within a version of ``embedding_version``. ``slice_hashes``: perceptual hash (hex) of each slice,
+    in order.
     """
 
     series_instance_uid: str
