@@ -264,8 +264,8 @@ class Candidate:
 class ProbabilityMap:
     """For each voxel of a box of ``grid``, the calibrated probability that it belongs to the lesion asked about.
 
-    ``origin``: index of the box's first voxel; ``values``: (d, h, w) float32 in [0, 1], read-only. ``spread``: (d, h, w)
-    float32, standard deviation of the probability over the views that were averaged, or None where there was one.
+    ``origin``: index of the box's first voxel; ``values``: (d, h, w) float32 in [0, 1], read-only; ``spread``: the same
+    shape, standard deviation of the probability over the views that were averaged, None where there was one.
     """
 
     grid: Grid
