@@ -1,6 +1,6 @@
 """Measure a bundle and calibrate it: ``python -m imaging.training.evaluate --bundle DIR --scans DIR --output FILE``.
 
-Calibration: trial nodules in fresh phantoms and in the scans that served as backgrounds (their own lesions ignored).
+Calibration: fresh phantoms, and trial nodules in the scans that served as backgrounds (their own lesions ignored).
 Test: trial nodules in lidc-0001, a patient that no training and no calibration has seen, and that scan untouched.
 An untrained blob filter is measured on the same scans.
 """
@@ -24,9 +24,9 @@ from imaging.inference.outlines import calibrated
 from imaging.inference.predict import predict
 from imaging.masks.overlap import dice
 from imaging.masks.place import centre_of
-from imaging.phantom.chest import chest_phantom
 from imaging.readers.lidc import read_lidc_xml
 from imaging.training.backgrounds import SOURCES
+from imaging.training.calibration_set import fit_phantoms
 from imaging.training.log_filter import blob_candidates
 from imaging.training.scans import read_member, read_scan
 from imaging.training.trial_nodules import TrialNodule, insert_trial_nodules
@@ -35,9 +35,7 @@ from imaging.types import Candidate, Mask, PointMm, Sphere, Volume
 DIAMETERS_MM = (3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0, 26.0)
 BINS_MM = (3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0)
 REPEATS = 3
-BACKGROUND_REPEATS = 1
-PHANTOMS = 4
-PHANTOM_SEED = 9_000_000
+BACKGROUND_REPEATS = 2
 THREADS = 2
 TEST_SCAN = "lidc-0001"
 Detector = Callable[[Volume], tuple[Candidate, ...]]
@@ -123,11 +121,13 @@ def _logit(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def calibration_trials(scans: Path) -> Iterator[Trial]:
-    """Trial nodules in fresh phantoms and in the background scans."""
-    for number in range(PHANTOMS):
-        spacing = (2.0, 1.0, 1.0) if number % 2 else (1.25, 1.1, 1.1)
-        case = chest_phantom(seed=PHANTOM_SEED + number, shape=(100, 320, 320), spacing_mm=spacing, nodule_count=0)
-        yield _trial(f"phantom-{number}", case.volume, (), PHANTOM_SEED + number)
+    """Fresh phantoms with their own nodules, and trial nodules in the background scans."""
+    for planned in fit_phantoms():
+        case = planned.make()
+        own = tuple(
+            TrialNodule(one.centre_mm, one.diameter_mm, one.attenuation.value, one.mask) for one in case.nodules
+        )
+        yield Trial(f"phantom-{planned.seed}", case.volume, own, ())
     for source in SOURCES:
         scan = read_scan(folder=scans, name=source.name, usable_mm=source.usable_mm)
         if scan is None:

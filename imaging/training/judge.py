@@ -6,6 +6,8 @@ to a file of their own as soon as they are there, so an interrupted judgement go
 Phantoms: LUNA16's rules (a hit is nearer than half the diameter). Ground-glass nodules below 4 mm are neither hits nor
 misses. Inserted nodules: each background by the bundle that was trained without it (``--fold NAME=DIR``); what lies in
 a background's own outlines is ignored, nodules below max(4 mm, twice the slice step) are not counted.
+
+Calibration is measured on the held-out phantoms and those of ``imaging.training.calibration_set`` together.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +31,7 @@ from imaging.inference.bundle import Bundle, load_bundle
 from imaging.inference.predict import predict
 from imaging.phantom.nodules import Attenuation
 from imaging.training.backgrounds import SOURCES
+from imaging.training.calibration_set import check_phantoms
 from imaging.training.held_out import FOLDS, INSERTED_MM, INSERTED_REPEATS, STRATA_MM, HeldOut, held_out
 from imaging.training.scans import read_scan
 from imaging.training.trial_nodules import insert_trial_nodules
@@ -67,11 +70,11 @@ class Judged:
         return Scan(self.name, truths, self.detections)
 
 
-def judge_phantoms(*, bundle: Bundle, folder: Path) -> tuple[Judged, ...]:
-    """Return the held-out phantoms with the bundle's candidates, made or read from ``folder``."""
+def judge_phantoms(*, bundle: Bundle, folder: Path, planned: Iterable[HeldOut]) -> tuple[Judged, ...]:
+    """Return the planned phantoms with the bundle's candidates, made or read from ``folder``."""
     return tuple(
         _kept(folder / f"phantom-{one.seed}.json", bundle, partial(_phantom, one), f"phantom-{one.seed}")
-        for one in tqdm(list(held_out()), unit="phantom", file=sys.stderr)
+        for one in tqdm(list(planned), unit="phantom", file=sys.stderr)
     )
 
 
@@ -287,7 +290,9 @@ def main() -> None:
     found: dict[str, object] = {}
     if given.bundle is not None:
         bundle = load_bundle(given.bundle, expected_sha256=None)
-        judged = judge_phantoms(bundle=bundle, folder=given.output / "phantoms")
+        judged = judge_phantoms(bundle=bundle, folder=given.output / "phantoms", planned=held_out())
+        checked = judge_phantoms(bundle=bundle, folder=given.output / "calibration", planned=check_phantoms())
+        found["calibration"] = calibration([*judged, *checked])
         found["phantoms"] = {"bundle_sha256": bundle.identity.bundle_sha256, **figures(judged)}
         found["phantoms_digest"] = digest_of(judged)
     everything: list[Judged] = []
