@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 from tqdm import tqdm
 
+from imaging.agreement.fusion import majority
 from imaging.inference.bundle import Bundle, load_bundle
 from imaging.inference.outlines import calibrated
 from imaging.inference.predict import predict
@@ -30,7 +31,7 @@ from imaging.training.calibration_set import fit_phantoms
 from imaging.training.log_filter import blob_candidates
 from imaging.training.scans import read_member, read_scan
 from imaging.training.trial_nodules import TrialNodule, insert_trial_nodules
-from imaging.types import Candidate, Mask, PointMm, Sphere, Volume
+from imaging.types import Candidate, Mask, PointMm, Prediction, Sphere, Volume
 
 DIAMETERS_MM = (3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0, 26.0)
 BINS_MM = (3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0)
@@ -192,11 +193,12 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, object]:
 def real_nodule(*, volume: Volume, marks: Sequence[tuple[PointMm, Mask | None]], bundle: Bundle) -> dict[str, object]:
     """Return rank, time and Dice on the untouched lidc-0001, for the bundle and for the blob filter."""
     outlined = [(place, mask) for place, mask in marks if mask is not None]
-    target = tuple(float(np.mean([place[axis] for place, _ in outlined])) for axis in range(3))
+    x, y, z = (float(np.mean([place[axis] for place, _ in outlined])) for axis in range(3))
+    target = (x, y, z)
     prediction = predict(
         volume,
         bundle,
-        places=[place for place, _ in outlined],
+        places=[*(place for place, _ in outlined), target],
         progress=lambda done, total: None,
         checkpoint_dir=None,
         threads=THREADS,
@@ -207,9 +209,10 @@ def real_nodule(*, volume: Volume, marks: Sequence[tuple[PointMm, Mask | None]],
         "rank_of_untrained_blob_filter": _rank(blob_candidates(volume=volume), target),
         "seconds": round(prediction.seconds, 1),
         "threads": THREADS,
+        "dice_with_majority": _dice_with_majority(prediction, outlined),
         "dice_with_each_reader": [
             None if opinion.mask is None or mask is None else round(dice(opinion.mask, mask), 3)
-            for opinion, (_, mask) in zip(prediction.outlines, outlined, strict=True)
+            for opinion, (_, mask) in zip(prediction.outlines[:-1], outlined, strict=True)
         ],
         "dice_between_readers": [
             round(dice(first, second), 3)
@@ -218,6 +221,22 @@ def real_nodule(*, volume: Volume, marks: Sequence[tuple[PointMm, Mask | None]],
             if first is not None and second is not None
         ],
     }
+
+
+def judge_real_nodule(*, bundle: Bundle, scans: Path) -> dict[str, object]:
+    """Return rank, time and Dice on the untouched lidc-0001 of ``scans``. Raises FileNotFoundError without it."""
+    tested = read_scan(folder=scans, name=TEST_SCAN, usable_mm=1000.0)
+    if tested is None:
+        raise FileNotFoundError(f"{scans} holds no {TEST_SCAN}")
+    marks = lidc_findings(scans, tested.volume)
+    return real_nodule(volume=tested.volume, marks=marks, bundle=bundle)
+
+
+def _dice_with_majority(prediction: Prediction, outlined: Sequence[tuple[PointMm, Mask | None]]) -> float | None:
+    """Dice of the outline at the readers' mean place with the voxels that most readers hold."""
+    masks = tuple(mask for _, mask in outlined if mask is not None)
+    opinion = prediction.outlines[-1]
+    return None if opinion.mask is None else round(dice(opinion.mask, majority(masks=masks)), 3)
 
 
 def _rank(candidates: Sequence[Candidate], target: Sequence[float]) -> int | None:

@@ -102,6 +102,11 @@ def judge_background(*, name: str, bundle: Bundle, scans: Path, folder: Path) ->
     )
 
 
+def kept_judgement(path: Path) -> Judged:
+    """Return what was judged before, from its file; the scan is called by the file's name."""
+    return _read(path.stem, json.loads(path.read_text()))
+
+
 def figures(judged: Sequence[Judged]) -> dict[str, object]:
     """Return sensitivities at LUNA16's operating points with intervals, by size and kind, and the calibration."""
     scans = [one.scan for one in judged]

@@ -15,7 +15,7 @@ END = "<!-- end: generated -->"
 class Line:
     """One measured value beside a peer's, if there is one. ``ratio`` is greater than 1 where ours is the better.
 
-    ``note`` says in words what has to be known to read the figures.
+    ``low``, ``high``: 95 % interval of ``value``. ``note`` says in words what has to be known to read the figures.
     """
 
     bench: str
@@ -25,6 +25,8 @@ class Line:
     peer_value: float | None = None
     ratio: float | None = None
     note: str = ""
+    low: float | None = None
+    high: float | None = None
 
     def as_json(self) -> str:
         """Return the line as it is printed."""
@@ -38,9 +40,10 @@ def more_is_better(bench: str, value: float, unit: str, *, peer: str, peer_value
     return Line(bench, _short(value), unit, peer, _short(peer_value), round(value / peer_value, 2), note)
 
 
-def alone(bench: str, value: float, unit: str, *, note: str = "") -> Line:
-    """Return the line of a quantity that has no peer."""
-    return Line(bench, _short(value), unit, note=note)
+def alone(bench: str, value: float, unit: str, *, note: str = "", interval: tuple[float, float] | None = None) -> Line:
+    """Return the line of a quantity that has no peer. ``interval``: its 95 % limits."""
+    low, high = (None, None) if interval is None else (_short(interval[0]), _short(interval[1]))
+    return Line(bench, _short(value), unit, note=note, low=low, high=high)
 
 
 def merge(path: Path, lines: Sequence[Line], environment: Mapping[str, object], date: str) -> list[dict[str, object]]:
@@ -72,6 +75,8 @@ def table(array: Sequence[Mapping[str, object]]) -> str:
         theirs = "" if one["peer_value"] is None else f"{one['peer_value']:,} {one['unit']}"
         ratio = "" if one["ratio"] is None else f"**{one['ratio']}**"
         ours = f"{one['value']:,} {one['unit']}"
+        if one.get("low") is not None:
+            ours += f" ({one['low']:,} to {one['high']:,})"
         rows.append(f"| `{one['bench']}` | {ours} | {peer} | {theirs} | {ratio} | {one['date']}, {one['commit']} |")
         machines[str(one["machine"])] = None
         if one["note"]:

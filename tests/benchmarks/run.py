@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.benchmarks import label_errors, lines, record
 from tests.benchmarks.ingest import measure as ingest
 from tests.benchmarks.lines import Line
+from tests.benchmarks.model import measure as model
 from tests.benchmarks.scan import measure as scan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,7 @@ GROUPS = (
     Group("label-errors", label_errors.NAMES, label_errors.measured),
     Group("record", record.NAMES, record.measured),
     Group("ingest", ingest.NAMES, ingest.measure),
+    Group("model", model.NAMES, model.measure),
     Group("scan", scan.NAMES, scan.measure),
 )
 
