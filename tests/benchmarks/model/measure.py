@@ -48,7 +48,7 @@ _REAL_NOTE = (
 
 
 def measure(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[str, object]]:
-    """Return the lines of the benchmarks wanted, and all figures; what this bundle has judged before is not run again."""
+    """Return the lines of the benchmarks wanted, and all figures. What this bundle judged before is not run again."""
     asked = set(wanted)
     bundle = load_bundle(shipped_bundle(), expected_sha256=None)
     lines: list[Line] = []
