@@ -1,7 +1,8 @@
 """Turn a training's checkpoint into a bundle: ``python -m imaging.training.export --training DIR --bundle DIR``.
 
 Weights are the running average of the training. What was measured (``imaging.training.evaluate``) goes in with
-``--measured FILE``; without it the bundle is uncalibrated and says so.
+``--measured FILE``; without it the bundle is uncalibrated and says so. ``--judged FILE`` adds which scans it was judged
+on (``imaging.training.judge``) and what it found of what was there; outside of those it abstains.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from imaging.inference.bundle import GRAPH, METADATA, REFERENCE, WEIGHTS
+from imaging.inference.detectability import detectability_content
 from imaging.inference.network import WINDOW_HU
 from imaging.training.backgrounds import WORKING_MM
 from imaging.training.graph import add_graph, pin
@@ -23,6 +25,19 @@ from imaging.training.run import SHAPE
 
 NAME = "lung_nodule_qa"
 TILE, STRIDE = 128, 104
+APPLICABILITY: dict[str, object] = {
+    # What was judged: phantoms of 1 to 2.5 mm, and nodules put into real scans of 2 and 3 mm.
+    "slice_step_mm": [1.0, 3.0],
+    "slice_thickness_mm": [0.5, 4.0],
+    # Phantoms ("none") imitate soft to medium kernels, and the real scans that were judged have such. Sharp lung and
+    # bone kernels were never judged.
+    "kernels": ["none", "STANDARD", "SOFT", "CHST", "DETAIL", "B[1-4]*", "I[1-4]*", "B[FR][1-4]*", "FC0*", "FC1*"],
+    "unstated_kernel": True,
+    "least_lung_ml": 800.0,
+    "least_lung_length_mm": 80.0,
+}
+"""Stated by a bundle that was judged; a bundle that was not has nothing to state."""
+SOURCE = "40 synthetic scans that no training has seen"
 UNMEASURED = {
     "calibration": [[0.0, 0.0], [1.0, 1.0]],
     "threshold": 0.5,
@@ -32,14 +47,18 @@ UNMEASURED = {
 }
 
 
-def export(*, training: Path, bundle: Path, version: str, measured: Path | None) -> str:
+def export(*, training: Path, bundle: Path, version: str, measured: Path | None, judged: Path | None) -> str:
     """Write weights, configuration and manifest into ``bundle`` and return the digest that pins it.
+
+    ``judged``: what ``imaging.training.judge`` said of the bundle before; it changes none of the bundle's answers.
 
     ``docs/`` and ``LICENSE`` in the bundle are left as they are and become part of the manifest.
     """
     state = torch.load(training / "checkpoint.pt", weights_only=True)
     lineage = json.loads((training / "lineage.json").read_text())
     known = UNMEASURED if measured is None else json.loads(measured.read_text())
+    if judged is not None:
+        known = {**known, **_stated(json.loads(judged.read_text()))}
     for folder in ("configs", "models", "docs"):
         (bundle / folder).mkdir(parents=True, exist_ok=True)
     torch.save({name: _small(name, value) for name, value in state["averaged"].items()}, bundle / WEIGHTS)
@@ -52,6 +71,16 @@ def export(*, training: Path, bundle: Path, version: str, measured: Path | None)
     pin(bundle, name=NAME, version=version)
     add_graph(bundle)
     return pin(bundle, name=NAME, version=version)
+
+
+def _stated(judged: dict[str, dict[str, object]]) -> dict[str, object]:
+    found = judged["phantoms"]["detectability_at_1_fp"]
+    assert isinstance(found, dict)
+    return {
+        "applicability": APPLICABILITY,
+        "detectability": detectability_content(judged=found, source=SOURCE, false_per_scan=1.0),
+        "judged": {name: part for name, part in judged.items() if name != "phantoms_digest"},
+    }
 
 
 def _small(name: str, value: torch.Tensor) -> torch.Tensor:
@@ -116,6 +145,7 @@ def _metadata(version: str, lineage: dict[str, object], known: dict[str, object]
         "applicability": known.get("applicability"),
         "detectability": known.get("detectability"),
         "measured": known["figures"],
+        "judged": known.get("judged"),
         "lineage": lineage,
     }
 
@@ -161,8 +191,15 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
     parser.add_argument("--version", required=True)
     parser.add_argument("--measured", type=Path, help="JSON from imaging.training.evaluate")
+    parser.add_argument("--judged", type=Path, help="judged.json from imaging.training.judge")
     given = parser.parse_args()
-    digest = export(training=given.training, bundle=given.bundle, version=given.version, measured=given.measured)
+    digest = export(
+        training=given.training,
+        bundle=given.bundle,
+        version=given.version,
+        measured=given.measured,
+        judged=given.judged,
+    )
     print(digest)  # noqa: T201 - the command's answer
 
 
