@@ -15,7 +15,8 @@ class FindingFacts:
     ``features``: name to value, each name with its unit at its end (``volume_mm3``, ``mean_hu``, ``sphericity``); one
     that cannot be measured is absent, never zero. ``characteristics``: ratings as the reader gave them.
     ``guideline``: version of the reading guideline, "" where unknown. ``marked_on``: ISO 8601 date or time at which the
-    label was made or, failing that, delivered; "" where unknown.
+    label was made or, failing that, delivered; "" where unknown. ``tracking_uid``: the source's identity of the lesion
+    across objects, "" where it has none.
     """
 
     set_id: str
@@ -28,6 +29,7 @@ class FindingFacts:
     characteristics: Mapping[str, int] = field(default_factory=dict)
     guideline: str = ""
     marked_on: str = ""
+    tracking_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class SeriesFacts:
     whatever the project calls its parts, "" without one. ``acquisition``: tags that say how the image was made
     (``kernel``, ``kvp``, ``slice_thickness_mm``, ``manufacturer``). ``embedding``: describes the whole image, all of
     one length within a version of ``embedding_version``. ``slice_hashes``: perceptual hash (hex) of each slice,
-    in order.
+    in order, "" for a slice without structure.
     """
 
     series_instance_uid: str
