@@ -8,6 +8,7 @@ and scaling together.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -28,13 +29,10 @@ _SLICES = 12
 _CROP = 256
 
 EMBEDDING_NAMES: tuple[str, ...] = (
-    *(f"lung share {low} to {high} HU" for low, high in zip(_LUNG_EDGES_HU[:-1], _LUNG_EDGES_HU[1:], strict=True)),
-    *(
-        f"tissue share {low} to {high} HU"
-        for low, high in zip(_TISSUE_EDGES_HU[:-1], _TISSUE_EDGES_HU[1:], strict=True)
-    ),
+    *(f"lung share {low} to {high} HU" for low, high in itertools.pairwise(_LUNG_EDGES_HU)),
+    *(f"tissue share {low} to {high} HU" for low, high in itertools.pairwise(_TISSUE_EDGES_HU)),
     "noise",
-    *(f"power {low:g} to {high:g} /mm" for low, high in zip(_BANDS_PER_MM[:-1], _BANDS_PER_MM[1:], strict=True)),
+    *(f"power {low:g} to {high:g} /mm" for low, high in itertools.pairwise(_BANDS_PER_MM)),
     "slice spacing",
     "row spacing",
     "coverage",
