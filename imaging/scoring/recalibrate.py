@@ -62,9 +62,11 @@ def recalibration_from(*, settled: Sequence[Settled]) -> Recalibration:
     if not settled:
         return NOTHING_SETTLED
     checks = sorted({one.check for one in settled})
-    which = np.array([checks.index(one.check) for one in settled])
-    odds = np.array([logit(one.probability) for one in settled])
-    wrong = np.array([one.label_was_wrong for one in settled], dtype=np.float64)
+    # In a fixed order: the one in which sums are taken must not show in what a run records.
+    told = sorted(settled, key=lambda one: (one.check, one.probability, one.label_was_wrong))
+    which = np.array([checks.index(one.check) for one in told])
+    odds = np.array([logit(one.probability) for one in told])
+    wrong = np.array([one.label_was_wrong for one in told], dtype=np.float64)
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         slope, shifts = parameters[0], parameters[1:]
@@ -78,8 +80,8 @@ def recalibration_from(*, settled: Sequence[Settled]) -> Recalibration:
 
     start = np.concatenate([[1.0], np.zeros(len(checks))])
     bounds = [(LEAST_SLOPE, None), *((None, None) for _ in checks)]
-    fit = optimize.minimize(loss, x0=start, jac=True, method="L-BFGS-B", bounds=bounds)
-    # Rounded: the order in which sums are taken must not show in what a run records.
+    options = {"ftol": 1e-14, "gtol": 1e-8, "maxiter": 1000}
+    fit = optimize.minimize(loss, x0=start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     slope, *shifts = (round(float(value), 6) for value in fit.x)
     counts = np.bincount(which, minlength=len(checks))
     return Recalibration(

@@ -8,10 +8,15 @@ import pytest
 
 from imaging.checks.base import CHEST_CT_NODULES, CheckParameters
 from imaging.checks.registry import REGISTRY
+from imaging.checks.words import CLOSING
 from imaging.pipeline import NOT_APPLICABLE, RAN, AnalysisParameters, analyse
+from imaging.scoring.calibrator import UNCALIBRATED, Calibration, CheckModel
+from imaging.scoring.merge import checks_of
+from imaging.scoring.order import expected_value
 from imaging.types import AnalysisOutcome, Case, LabelIssue, Rejection
 from tests.factories.cases import (
     LEFT_LUNG,
+    RIGHT_LUNG,
     candidate,
     case,
     four_readers,
@@ -22,7 +27,7 @@ from tests.factories.cases import (
     without_finding,
 )
 
-PARAMETERS = AnalysisParameters(checks=CHEST_CT_NODULES)
+PARAMETERS = AnalysisParameters(checks=CHEST_CT_NODULES, calibration=UNCALIBRATED)
 
 
 def one_missed() -> Case:
@@ -37,7 +42,10 @@ def outcome_of(looked_at: Case) -> AnalysisOutcome:
 def test_every_registered_check_leaves_an_outcome() -> None:
     outcome = outcome_of(one_missed())
     assert [entry.check for entry in outcome.checks] == [check.name for check in REGISTRY]
-    assert sum(entry.issue_count for entry in outcome.checks) == len(outcome.issues)
+    spoken = [checks_of(issue) for issue in outcome.issues]
+    assert {entry.check: entry.issue_count for entry in outcome.checks} == {
+        check.name: sum(check.name in names for names in spoken) for check in REGISTRY
+    }
     assert {entry.status for entry in outcome.checks} == {RAN}
 
 
@@ -59,27 +67,73 @@ def test_what_a_check_passed_over_stands_in_its_outcome() -> None:
     assert "a point mark has no size" in entry.detail
 
 
-def test_two_checks_on_one_place_stay_apart_and_name_each_other() -> None:
-    outcome = outcome_of(one_missed())
-    assert [(issue.check, issue.annotation_set_id) for issue in outcome.issues] == [
-        ("missing_nodule", "c"),
-        ("reader_disagreement", "c"),
-    ]
-    also = [issue.evidence["also_raised"] for issue in outcome.issues]
-    assert [entry[0]["check"] for entry in also if isinstance(entry, list)] == ["reader_disagreement", "missing_nodule"]
+def test_two_checks_on_one_place_become_one_issue_with_both_reasons() -> None:
+    (issue,) = outcome_of(one_missed()).issues
+    assert (issue.check, issue.annotation_set_id) == ("missing_nodule", "c")
+    assert checks_of(issue) == ("missing_nodule", "reader_disagreement")
+    also = issue.evidence["also_raised"]
+    assert isinstance(also, list)
+    assert [entry["check"] for entry in also] == ["reader_disagreement"]
+    assert also[0]["reason"] in issue.reason
+    assert issue.reason.count(CLOSING) == 1 and issue.reason.endswith(CLOSING)
 
 
-def test_an_issue_alone_at_its_place_refers_to_nothing() -> None:
-    outcome = outcome_of(case(reader("a"), predicted=one_missed().prediction))
-    assert all("also_raised" not in issue.evidence for issue in outcome.issues)
-    assert len(outcome.issues) == 1
+def test_an_issue_of_one_check_refers_to_no_other() -> None:
+    (issue,) = outcome_of(case(reader("a"), predicted=one_missed().prediction)).issues
+    assert "also_raised" not in issue.evidence
+    assert checks_of(issue) == ("missing_nodule",)
 
 
-def test_issues_come_surest_first_and_in_the_same_order_every_time() -> None:
-    first, again = outcome_of(one_missed()), outcome_of(one_missed())
-    scores = [issue.score for issue in first.issues]
-    assert scores == sorted(scores, reverse=True)
+def test_issues_come_by_expected_value_and_in_the_same_order_every_time() -> None:
+    sets = (*one_missed().annotation_sets[:2], reader("c"), reader("d"))
+    looked_at = case(*sets, predicted=prediction(candidate(centre_mm=RIGHT_LUNG, diameter_mm=5.0, probability=0.95)))
+    first, again = outcome_of(looked_at), outcome_of(looked_at)
+    values = [expected_value(issue=issue) for issue in first.issues]
+    assert len(values) > 2 and values == sorted(values, reverse=True)
     assert [issue.reason for issue in first.issues] == [issue.reason for issue in again.issues]
+
+
+def test_nothing_below_the_reporting_threshold_is_reported_after_calibration() -> None:
+    timid = CheckModel(
+        check="missing_nodule",
+        version=next(check.version for check in REGISTRY if check.name == "missing_nodule"),
+        intercept=-20.0,
+        slope=1.0,
+        terms=(),
+        floor=0.001,
+        ceiling=0.999,
+        examples=100,
+        wrong=50,
+        rests_on_model=False,
+    )
+    calibration = Calibration(models={"missing_nodule": timid}, support_gain=0.0, provenance={})
+    parameters = AnalysisParameters(checks=CHEST_CT_NODULES, calibration=calibration)
+    (issue,) = analyse(case=one_missed(), parameters=parameters).issues
+    assert checks_of(issue) == ("reader_disagreement",)
+
+
+def test_calibration_may_raise_what_a_check_held_unlikely_above_the_threshold() -> None:
+    unlikely = candidate(centre_mm=LEFT_LUNG, diameter_mm=9.0, probability=0.3)
+    looked_at = case(reader("a"), reader("b"), predicted=prediction(unlikely))
+    assert outcome_of(looked_at).issues == ()
+    bold = CheckModel(
+        check="missing_nodule",
+        version=next(check.version for check in REGISTRY if check.name == "missing_nodule"),
+        intercept=6.0,
+        slope=1.0,
+        terms=(),
+        floor=0.001,
+        ceiling=0.999,
+        examples=100,
+        wrong=50,
+        rests_on_model=False,
+    )
+    calibration = Calibration(models={"missing_nodule": bold}, support_gain=0.0, provenance={})
+    found = analyse(
+        case=looked_at, parameters=AnalysisParameters(checks=CHEST_CT_NODULES, calibration=calibration)
+    ).issues
+    assert [issue.annotation_set_id for issue in found] == ["a", "b"]
+    assert all(float(str(issue.evidence["raw_score"])) < CHEST_CT_NODULES.report_from <= issue.score for issue in found)
 
 
 def test_lesions_are_reported_whether_or_not_anything_is_wrong() -> None:
