@@ -10,7 +10,8 @@ from pathlib import Path
 from imaging.phantom.chest import PhantomCase, chest_phantom
 from imaging.phantom.dicom import write_series
 from imaging.phantom.displacement import displace_set
-from imaging.phantom.label_errors import InjectedError, inject_errors
+from imaging.phantom.label_errors import InjectedError
+from imaging.phantom.label_errors_injected import inject_errors
 from imaging.phantom.lidc_xml import write_lidc_xml
 from imaging.phantom.simulated_readers import simulated_readers
 

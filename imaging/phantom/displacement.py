@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
-from imaging.geometry.affine import to_index
 from imaging.masks.place import centre_of
-from imaging.phantom.label_errors import ErrorKind, InjectedError
-from imaging.types import AnnotationSet, Finding, Grid
+from imaging.phantom.label_errors import ErrorKind, InjectedError, severity_of
+from imaging.phantom.label_errors_sets import moved_by_slices
+from imaging.types import AnnotationSet, Grid
 
 
 def displace_set(
@@ -22,7 +20,10 @@ def displace_set(
     Raises ValueError if no label can be moved.
     """
     chosen = annotation_sets[position]
-    ways = ([_moved(finding, grid, step) for finding in chosen.findings] for step in (slices, -slices))
+    ways = (
+        [moved_by_slices(finding=finding, grid=grid, slices=step) for finding in chosen.findings]
+        for step in (slices, -slices)
+    )
     best = max(ways, key=lambda way: sum(finding is not None for finding in way))
     first = next((finding for finding in best if finding is not None), None)
     if slices == 0 or first is None:
@@ -32,19 +33,5 @@ def displace_set(
         replace(one, findings=kept) if index == position else one for index, one in enumerate(annotation_sets)
     )
     distance = round(abs(slices) * grid.spacing_mm[0], 3)
-    return changed, InjectedError(ErrorKind.DISPLACED, chosen.set_id, None, None, centre_of(first), distance)
-
-
-def _moved(finding: Finding, grid: Grid, slices: int) -> Finding | None:
-    """Return the finding moved, or None if it would leave the volume or has no outline or point to move."""
-    if finding.mask is not None:
-        first = finding.mask.origin[0] + slices
-        if first < 0 or first + finding.mask.voxels.shape[0] > grid.shape[0]:
-            return None
-        origin = (first, finding.mask.origin[1], finding.mask.origin[2])
-        return replace(finding, mask=replace(finding.mask, origin=origin))
-    if finding.point_mm is None:
-        return None
-    x, y, z = (float(part) for part in np.add(finding.point_mm, grid.matrix[:3, 0] * slices))
-    inside = -0.5 < to_index(grid, (x, y, z))[0] < grid.shape[0] - 0.5
-    return replace(finding, point_mm=(x, y, z)) if inside else None
+    severity = severity_of(kind=ErrorKind.DISPLACED, magnitude_mm=distance)
+    return changed, InjectedError(ErrorKind.DISPLACED, severity, chosen.set_id, None, None, centre_of(first), distance)

@@ -21,7 +21,8 @@ from imaging.inference.bundle import Bundle, load_bundle, shipped_bundle
 from imaging.inference.predict import predict
 from imaging.masks.place import centre_of
 from imaging.phantom.chest import chest_phantom
-from imaging.phantom.label_errors import InjectedError, inject_errors
+from imaging.phantom.label_errors import InjectedError
+from imaging.phantom.label_errors_injected import inject_errors
 from imaging.phantom.simulated_readers import simulated_readers
 from imaging.pipeline import AnalysisParameters, analyse
 from imaging.types import AnnotationSet, Case, LabelIssue, Prediction, Volume

@@ -17,7 +17,8 @@ from imaging.masks.polygons import polygon_interior, polygon_outline
 from imaging.phantom import cohort
 from imaging.phantom.chest import PhantomCase
 from imaging.phantom.dicom import write_series
-from imaging.phantom.label_errors import ErrorKind, inject_errors
+from imaging.phantom.label_errors import ErrorKind
+from imaging.phantom.label_errors_injected import inject_errors
 from imaging.phantom.lidc_xml import exclusive_contours, write_lidc_xml
 from imaging.phantom.simulated_readers import simulated_readers
 from imaging.readers.lidc import read_lidc_xml
