@@ -33,7 +33,7 @@ OTHER_SEEDS = (range(0, 40_000_000), range(70_000_000, 80_000_000), range(2_000_
 
 NODULES = 12
 NEIGHBOURS_MM = ((5.2, 8.0), (5.2, 12.0), (8.0, 12.0))
-"""Diameters of the nodules that touch another one, taken in turn."""
+"""Diameters of the nodules that touch another one; each row for three scans in turn."""
 
 INSERTED_MM = (4.6, 5.2, 5.8, 6.5, 7.2, 8.0, 9.0, 10.5, 12.0, 14.0, 17.0)
 SLAB_MM = 85.0
@@ -41,7 +41,7 @@ AROUND_LUNGS_MM = 14.0
 OWN_MARGIN_MM = 8.0
 VESSEL_ABOVE_HU = -400
 SAMPLINGS = (((72, 288, 288), (2.5, 1.2, 1.2)), ((100, 300, 300), (1.25, 1.0, 1.0)), ((80, 288, 288), (2.0, 1.1, 1.1)))
-"""(slices, rows, columns) and spacing in mm, taken in turn over the phantoms."""
+"""(slices, rows, columns) and spacing in mm, taken in turn over the scans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _phantom(seed: int) -> PhantomCase:
 
 
 def _with_neighbours(case: PhantomCase, seed: int) -> PhantomCase:
-    return with_neighbours(case=case, diameters_mm=NEIGHBOURS_MM[seed % len(NEIGHBOURS_MM)], seed=seed)
+    return with_neighbours(case=case, diameters_mm=NEIGHBOURS_MM[seed // 3 % len(NEIGHBOURS_MM)], seed=seed)
 
 
 def _marked(background: Background, volume: Volume, backgrounds: Path) -> tuple[Sphere, ...]:
