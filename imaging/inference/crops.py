@@ -32,7 +32,10 @@ class View:
     def places(self) -> tuple[Floats, Floats, Floats]:
         """Return the scan's fractional indices of the crop's voxels along each axis."""
         offsets = (np.arange(PLACE_SIZE) - 0.5 * (PLACE_SIZE - 1)) * self.voxel_mm
-        z, y, x = (middle + offsets / step for middle, step in zip(self.centre, self.spacing_mm, strict=True))
+        z, y, x = (
+            np.asarray(middle + offsets / step, dtype=np.float64)
+            for middle, step in zip(self.centre, self.spacing_mm, strict=True)
+        )
         return z, y, x
 
     def box(self, shape: Sequence[int]) -> tuple[slice, slice, slice]:
@@ -54,7 +57,7 @@ def cut(*, values: NDArray[np.generic], first: Sequence[int], view: View) -> Fie
     """
     taps = []
     for places, start, step, size in zip(view.places(), first, view.spacing_mm, values.shape, strict=True):
-        taps.append(_taps(places - start, size, view.voxel_mm / step))
+        taps.append(_taps(np.asarray(places - start, dtype=np.float64), size, view.voxel_mm / step))
     crop = _gather(values, *taps[0])
     crop = _gather(crop.transpose(1, 0, 2), *taps[1])
     # Both passes left their own axis in front: back to (slices, rows, columns) at the end.

@@ -29,6 +29,8 @@ PRESENT_SHARE = 0.35
 """Of the positives in a phantom: nodules that were scanned with it, instead of put in afterwards."""
 NEIGHBOUR_SHARE = 0.35
 TRIES = 80
+SEEN_HU, SEEN_SHARE = 80.0, 0.6
+"""What a nodule has to add to its surroundings on average, and the share of its voxels that it has to show in."""
 
 Field = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -231,7 +233,13 @@ def _put_in(
     profile = float(np.sqrt(max(ground.profile_mm**2 - step**2 / 12.0, 0.0)))
     sigma = np.array([profile, in_plane, in_plane]) / np.array(ground.spacing_mm)
     seen = ndimage.gaussian_filter(rendered.coverage, sigma, mode="nearest", truncate=3.0)
+    before = scene.hounsfield[box].copy()
     blend(hounsfield=scene.hounsfield, rendered=RenderedNodule(rendered.origin, seen, rendered.hounsfield))
+    raised = (scene.hounsfield[box] - before)[share[box] >= 0.5]
+    if float(raised.mean()) < SEEN_HU or float((raised > 0.5 * SEEN_HU).mean()) < SEEN_SHARE:
+        # Swallowed by a vessel or the wall: nobody could outline it.
+        scene.hounsfield[box] = before
+        return None
     return share
 
 
