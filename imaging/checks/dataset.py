@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from imaging.facts.types import DatasetFacts
-from imaging.types import CheckOutcome, LabelIssue
+from imaging.types import CheckOutcome, LabelIssue, Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class Concern:
 
     ``kind``: stable, within the check ("same-patient-in-two-splits"). ``series``: UIDs concerned, most telling first.
     ``score``: probability in [0, 1] that something is wrong. ``reason``: short, neutral, plain.
-    ``evidence`` is JSON-able.
+    ``evidence`` is JSON-able. ``subject``: with check and kind the concern's identity, so that a later run knows it
+    again although its series changed ("category by reader: Reader 2").
     """
 
     check: str
@@ -67,7 +68,17 @@ class Concern:
     series: tuple[str, ...]
     score: float
     reason: str
+    subject: str
     evidence: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetFindings:
+    """What one dataset check found, in no promised order, and what it passed over although it ran, and why."""
+
+    issues: tuple[LocatedIssue, ...] = ()
+    concerns: tuple[Concern, ...] = ()
+    passed_over: tuple[Rejection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,10 +104,8 @@ class DatasetCheck(Protocol):
     def version(self) -> str:
         """Version of the rule and its score formula."""
 
-    def run(
-        self, *, facts: DatasetFacts, parameters: DatasetParameters
-    ) -> tuple[tuple[LocatedIssue, ...], tuple[Concern, ...]]:
-        """Return issues about single labels, and concerns about the dataset, in no promised order.
+    def run(self, *, facts: DatasetFacts, parameters: DatasetParameters) -> DatasetFindings:
+        """Return issues about single labels, concerns about the dataset, and what was passed over.
 
         Raises NotApplicable, with the reason, when the question does not make sense for this dataset.
         """
