@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imaging.types import LabelIssue, PointMm
@@ -53,9 +54,12 @@ def is_ambiguous(issue: LabelIssue) -> bool:
 
 def concerns_set(issue: LabelIssue) -> bool:
     """Say whether an issue is about a set of labels as a whole (its file, its shift), at no place of its own."""
-    if issue.finding_id is not None:
-        return False
-    return issue.evidence.get("scope") == "set" or str(issue.evidence.get("kind", "")) in _OF_A_SET
+    return issue.finding_id is None and speaks_of_set(issue.evidence)
+
+
+def speaks_of_set(evidence: Mapping[str, object]) -> bool:
+    """Say whether evidence on no finding is about the set as a whole."""
+    return evidence.get("scope") == "set" or str(evidence.get("kind", "")) in _OF_A_SET
 
 
 def same_subject(*, first: Subject, second: Subject) -> bool:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-# Below this distance two places are one place: half a typical slice step, and LUNA16's smallest hit radius.
-LEAST_RADIUS_MM = 2.5
+from imaging.scoring.subjects import Subject, same_subject
+
 # A settled "label is right" is opened again only by a newer model clearly surer than the one that was overruled.
 REOPENING_RISE = 0.25
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """Where and why a check suspects a label. ``place_mm`` is LPS; ``radius_mm`` half the size of what is there."""
+    """What is in question. ``place_mm`` is LPS; ``radius_mm`` half the size of what is there.
 
-    check: str
+    ``whole_set``: about a set of labels as such, not about an empty place. ``ambiguous``: no claim that a label is
+    wrong. Which check raised it does not matter: the lead may change from run to run.
+    """
+
     annotation_set_id: str
     finding_id: str | None
     place_mm: tuple[float, float, float]
     radius_mm: float
+    whole_set: bool = False
+    ambiguous: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,21 @@ class Evidence:
 def is_same(known: Sighting, seen: Sighting) -> bool:
     """Return whether ``seen`` is the flag that ``known`` already is.
 
-    Same check on the same annotation set, and either the same finding or, where a label is missing, a place within
-    the larger radius (at least 2.5 mm).
+    The rule is that by which checks are merged into one issue: the same annotation set, and the same finding, the set
+    as a whole or, where a label is missing, a place within the larger radius (at least 2.5 mm), whichever check speaks.
     """
-    if (known.check, known.annotation_set_id) != (seen.check, seen.annotation_set_id):
-        return False
-    if known.finding_id is not None or seen.finding_id is not None:
-        return known.finding_id == seen.finding_id
-    reach = max(known.radius_mm, seen.radius_mm, LEAST_RADIUS_MM)
-    return math.dist(known.place_mm, seen.place_mm) <= reach
+    return same_subject(first=_subject(known), second=_subject(seen))
+
+
+def _subject(sighting: Sighting) -> Subject:
+    return Subject(
+        set_id=sighting.annotation_set_id,
+        finding_id=sighting.finding_id,
+        place_mm=sighting.place_mm,
+        radius_mm=sighting.radius_mm,
+        whole_set=sighting.whole_set,
+        ambiguous=sighting.ambiguous,
+    )
 
 
 def reopening_reason(*, outcome: str, settled_on: Evidence, seen: Evidence) -> str | None:

@@ -158,8 +158,13 @@ class FlagObservation(WriteOnceModel):
 
     flag = models.ForeignKey(Flag, on_delete=models.PROTECT, related_name="observations")
     run = models.ForeignKey(AnalysisRun, on_delete=models.PROTECT, related_name="observations")
+    check_name = models.CharField(
+        max_length=40, blank=True, default="", help_text="the check that led in this run; the flag's own where blank"
+    )
     check_version = models.CharField(max_length=20)
     score = models.FloatField()
+    expected_value = models.FloatField(null=True, help_text="probability x severity x size; by it lists are ordered")
+    ambiguous = models.BooleanField(default=False, help_text="asks for adjudication and calls nothing wrong")
     blind_reason = models.TextField()
     reason = models.TextField()
     evidence = models.JSONField()
@@ -286,6 +291,17 @@ class RunStanding(WriteOnceModel):
 
     def __str__(self) -> str:
         return f"{self.fitness} in {self.run_id}"
+
+
+class RunCalibration(WriteOnceModel):
+    """By what a run turns the checks' scores into probabilities: the shipped calibration and the project's verdicts."""
+
+    run = models.OneToOneField(AnalysisRun, on_delete=models.PROTECT, related_name="calibration")
+    shipped = models.JSONField(help_text="where the shipped calibration comes from, and which checks it speaks for")
+    recalibration = models.JSONField(help_text="slope, shift of each check, and the number of verdicts behind it")
+
+    def __str__(self) -> str:
+        return f"calibration of {self.run_id}"
 
 
 class SeriesStanding(WriteOnceModel):

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from django.db.models import Max
 
 from compliance.recording import SYSTEM, change
+from imaging.scoring.order import expected_value
+from imaging.scoring.subjects import is_ambiguous
 from imaging.types import AnalysisOutcome, LabelIssue
 from qaservice.analysis.identity import is_same, reopening_reason
 from qaservice.analysis.models import (
@@ -23,7 +25,7 @@ from qaservice.analysis.models import (
     SeriesStanding,
 )
 from qaservice.analysis.opinions import Opinion
-from qaservice.analysis.selectors import evidence_of, known_flags, sighting_of
+from qaservice.analysis.selectors import evidence_of, known_flags
 from qaservice.analysis.serialise import MASK_MEDIA_TYPE, MaskShelf, prediction_as_json, proposals_as_json
 from qaservice.analysis.standing import holds_back, last_free, part_of_model, run_fitness, sighting_of_issue
 from qaservice.analysis.states import FLAG
@@ -131,7 +133,7 @@ def _store_flags(
     outcome: AnalysisOutcome,
     proposals: list[list[dict[str, object]]],
 ) -> Stored:
-    known = [(sighting_of(flag), flag) for flag in known_flags(series=series)]
+    known = list(known_flags(series=series))
     number = Flag.objects.filter(project=heard.run.project).aggregate(last=Max("number"))["last"] or 0
     raised = observed = reopened = 0
     seen_now: set[object] = set()
@@ -211,7 +213,7 @@ def _observe(
         reason=reason or f"seen again in run {run.number}",
         subject=("flag", str(flag.pk)),
         project_key=run.project.key,
-        payload={"number": flag.number, "score": f"{issue.score:.4f}"},
+        payload={"number": flag.number, "check": issue.check, "score": f"{issue.score:.4f}"},
     ):
         observation.save()
         standing.save()
@@ -225,6 +227,8 @@ def _observe(
                     "outcome": "",
                     "round": flag.round + 1,
                     "reopened_because": reason,
+                    # Readers are asked anew about what speaks now, which may be another check than before.
+                    "check_name": issue.check,
                     "score": issue.score,
                 },
             )
@@ -242,8 +246,11 @@ def _observation(
     observation = FlagObservation(
         flag=flag,
         run=heard.run,
+        check_name=issue.check,
         check_version=issue.check_version,
         score=issue.score,
+        expected_value=expected_value(issue=issue),
+        ambiguous=is_ambiguous(issue),
         blind_reason=issue.blind_reason,
         reason=issue.reason,
         evidence=dict(issue.evidence),

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, F, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
+from imaging.scoring.subjects import speaks_of_set
 from qaservice.analysis.identity import Evidence, Sighting
 from qaservice.analysis.models import AnalysisRun, Flag, FlagObservation, QAModel
 from qaservice.common.errors import Conflict, NotFound
 from qaservice.projects.models import Project
 from qaservice.studies.models import Series
 
-FLAG_ORDERINGS = frozenset({"number", "-number", "score", "-score", "check_name", "state"})
+FLAG_ORDERINGS = frozenset({"number", "-number", "score", "-score", "value", "-value", "check_name", "state"})
+BY_VALUE = "-value"
 
 
-def flags_of(*, project: Project, check: str = "", state: str = "", ordering: str = "-score") -> QuerySet[Flag]:
-    """Return a project's flags with what a list needs, filtered; an unknown ordering means by score."""
-    flags = Flag.objects.filter(project=project).select_related("series__study", "annotation_set", "finding")
+def flags_of(*, project: Project, check: str = "", state: str = "", ordering: str = BY_VALUE) -> QuerySet[Flag]:
+    """Return a project's flags with what a list needs, filtered; an unknown ordering means by expected value.
+
+    ``value`` on each is the expected value of its newest observation (probability x severity x size); flags of before
+    there was one count as if of full severity and size.
+    """
+    flags = valued(Flag.objects.filter(project=project)).select_related("series__study", "annotation_set", "finding")
     if check:
         flags = flags.filter(check_name=check)
     if state:
         flags = flags.filter(state=state)
-    return flags.order_by(ordering if ordering in FLAG_ORDERINGS else "-score", "number")
+    return flags.order_by(ordering if ordering in FLAG_ORDERINGS else BY_VALUE, "number")
+
+
+def valued(flags: QuerySet[Flag]) -> QuerySet[Flag]:
+    """Return the flags with ``value``, by which experts' time is best spent."""
+    newest = FlagObservation.objects.filter(flag=OuterRef("pk")).order_by("-run__number")
+    return flags.annotate(value=Coalesce(Subquery(newest.values("expected_value")[:1]), F("score")))
 
 
 def flags_with_observations(*, project: Project) -> QuerySet[Flag]:
@@ -41,14 +54,19 @@ def latest_observation(*, flag: Flag) -> FlagObservation:
     return flag.observations.select_related("run__model").order_by("-run__number")[0]
 
 
-def sighting_of(flag: Flag) -> Sighting:
-    """Return the identity of a flag in the terms of the rules."""
+def sighting_of(flag: Flag, *, raised_with: FlagObservation | None) -> Sighting:
+    """Return the identity of a flag in the terms of the rules; it is what it was when it was raised.
+
+    ``raised_with``: the flag's first observation.
+    """
+    evidence = raised_with.evidence if raised_with is not None and isinstance(raised_with.evidence, dict) else {}
     return Sighting(
-        check=flag.check_name,
         annotation_set_id=str(flag.annotation_set_id),
         finding_id=str(flag.finding_id) if flag.finding_id else None,
         place_mm=(flag.x_mm, flag.y_mm, flag.z_mm),
         radius_mm=flag.radius_mm,
+        whole_set=flag.finding_id is None and speaks_of_set(evidence),
+        ambiguous=raised_with is not None and raised_with.ambiguous,
     )
 
 
@@ -57,9 +75,12 @@ def evidence_of(observation: FlagObservation) -> Evidence:
     return Evidence(model_sha256=observation.model_sha256, score=observation.score)
 
 
-def known_flags(*, series: Series) -> Sequence[Flag]:
-    """Return all flags on a series, whatever their state."""
-    return list(Flag.objects.filter(series=series).order_by("number"))
+def known_flags(*, series: Series) -> Sequence[tuple[Sighting, Flag]]:
+    """Return all flags on a series, whatever their state, each with its identity."""
+    flags = list(Flag.objects.filter(series=series).order_by("number"))
+    rows = FlagObservation.objects.filter(flag__in=flags).order_by("-run__number")
+    first = {row.flag_id: row for row in rows}
+    return [(sighting_of(flag, raised_with=first.get(flag.pk)), flag) for flag in flags]
 
 
 def flag_counts(*, project: Project) -> dict[str, dict[str, int]]:

@@ -17,6 +17,7 @@ from imaging.checks.base import CHEST_CT_NODULES
 from imaging.errors import BundleError
 from imaging.inference.bundle import load_bundle
 from qaservice.analysis.approvals import require_runnable
+from qaservice.analysis.calibration import calibration_record
 from qaservice.analysis.external import register_external
 from qaservice.analysis.fitness import standing_of
 from qaservice.analysis.models import AnalysisRun, Fitness, QAModel, RunStanding, RunState
@@ -134,6 +135,7 @@ def request_run(
             evaluation=standing.evaluation if standing.fitness != Fitness.UNPROVEN else None,
         ).save()
         running.payload["fitness"] = str(standing.fitness)
+        calibration_record(run=run).save()
         enqueue(
             kind=START_KIND,
             subject_id=str(run.pk),

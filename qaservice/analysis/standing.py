@@ -9,6 +9,7 @@ from uuid import UUID
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Exists, OuterRef, QuerySet
 
+from imaging.scoring.subjects import subject_of
 from imaging.types import LabelIssue
 from qaservice.analysis.identity import Sighting, is_same
 from qaservice.analysis.models import (
@@ -106,13 +107,15 @@ def part_of_model(*, issue: LabelIssue, without_model: Sequence[LabelIssue], spo
 
 
 def sighting_of_issue(issue: LabelIssue) -> Sighting:
-    """Return where and why an issue suspects a label, in the terms of the rules."""
+    """Return what an issue is about, in the terms of the rules."""
+    subject = subject_of(issue)
     return Sighting(
-        check=issue.check,
-        annotation_set_id=issue.annotation_set_id,
-        finding_id=issue.finding_id,
-        place_mm=issue.place_mm,
-        radius_mm=issue.radius_mm,
+        annotation_set_id=subject.set_id,
+        finding_id=subject.finding_id,
+        place_mm=subject.place_mm,
+        radius_mm=subject.radius_mm,
+        whole_set=subject.whole_set,
+        ambiguous=subject.ambiguous,
     )
 
 

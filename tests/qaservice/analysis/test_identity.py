@@ -8,8 +8,8 @@ import pytest
 
 from qaservice.analysis.identity import Evidence, Sighting, is_same, reopening_reason
 
-MISSING = Sighting("missing_nodule", "set-1", None, (10.0, 20.0, 30.0), 3.0)
-OUTLINE = Sighting("boundary", "set-1", "finding-1", (10.0, 20.0, 30.0), 3.0)
+MISSING = Sighting("set-1", None, (10.0, 20.0, 30.0), 3.0)
+OUTLINE = Sighting("set-1", "finding-1", (10.0, 20.0, 30.0), 3.0)
 SETTLED = Evidence(model_sha256="a", score=0.4)
 
 
@@ -30,9 +30,19 @@ def test_a_finding_keeps_its_flag_wherever_the_evidence_points():
     assert not is_same(OUTLINE, replace(OUTLINE, finding_id=None))
 
 
-@pytest.mark.parametrize("other", [{"check": "boundary"}, {"annotation_set_id": "set-2"}])
-def test_another_check_or_another_reader_is_another_flag(other: dict[str, str]):
-    assert not is_same(MISSING, replace(MISSING, **other))
+def test_another_reader_is_another_flag():
+    assert not is_same(MISSING, replace(MISSING, annotation_set_id="set-2"))
+
+
+def test_what_is_ambiguous_is_not_the_claim_about_the_same_label():
+    assert not is_same(OUTLINE, replace(OUTLINE, ambiguous=True))
+    assert is_same(replace(OUTLINE, ambiguous=True), replace(OUTLINE, ambiguous=True))
+
+
+def test_a_set_as_a_whole_is_one_thing_and_no_empty_place():
+    whole = replace(MISSING, whole_set=True)
+    assert is_same(whole, replace(whole, place_mm=(90.0, 0.0, 0.0)))
+    assert not is_same(whole, MISSING)
 
 
 def test_the_same_model_never_reopens_what_was_settled():
