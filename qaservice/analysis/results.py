@@ -137,7 +137,9 @@ def _store_flags(
     number = Flag.objects.filter(project=heard.run.project).aggregate(last=Max("number"))["last"] or 0
     raised = observed = reopened = 0
     seen_now: set[object] = set()
-    for issue, offered in zip(outcome.issues, proposals, strict=True):
+    # By place, not by suspicion: flags are numbered in this order, and readers' worklists go by number.
+    told = sorted(zip(outcome.issues, proposals, strict=True), key=lambda pair: _by_place(pair[0]))
+    for issue, offered in told:
         sighting = sighting_of_issue(issue)
         flag = next((one for place, one in known if is_same(place, sighting)), None)
         if flag is None:
@@ -150,6 +152,11 @@ def _store_flags(
             reopened += _observe(heard=heard, flag=flag, issue=issue, proposals=offered)
         seen_now.add(flag.pk)
     return Stored(raised=raised, observed=observed, reopened=reopened)
+
+
+def _by_place(issue: LabelIssue) -> tuple[float, float, float, str, str]:
+    x, y, z = issue.place_mm
+    return (-z, y, x, issue.annotation_set_id, issue.finding_id or "")
 
 
 def _raise_flag(

@@ -12,8 +12,9 @@ from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from qaservice.analysis.calibration import past_precision
 from qaservice.analysis.models import AnalysisRun, Flag
-from qaservice.analysis.selectors import flag_counts, flags_of, runs_of
+from qaservice.analysis.selectors import BY_VALUE, flag_counts, flags_of, runs_of
 from qaservice.analysis.services import cancel_run, request_run
 from qaservice.analysis.standing import worth_of_flags
 from qaservice.api import serializers
@@ -68,13 +69,18 @@ class CancelRunView(ApiView):
 
 
 class FlagsView(ApiView):
-    """A project's flags with score and check."""
+    """A project's flags with probability, check and what they are worth looking at."""
 
     @extend_schema(
         parameters=[
             OpenApiParameter("check", str),
             OpenApiParameter("state", str),
-            OpenApiParameter("ordering", str, description="number, score, check_name or state, with - for descending"),
+            OpenApiParameter(
+                "ordering",
+                str,
+                description="value (expected value, the default descending), number, score, check_name or state, "
+                "with - for descending",
+            ),
             OpenApiParameter("limit", int),
             OpenApiParameter("offset", int),
         ],
@@ -86,11 +92,12 @@ class FlagsView(ApiView):
             project=project,
             check=request.query_params.get("check", ""),
             state=request.query_params.get("state", ""),
-            ordering=request.query_params.get("ordering", "-score"),
+            ordering=request.query_params.get("ordering", BY_VALUE),
         )
         pages = LimitOffsetPagination()
         page = pages.paginate_queryset(flags, request, view=self)
-        shown = FlagSerializer(page, many=True, context={"worth": worth_of_flags(page or [])})
+        context = {"worth": worth_of_flags(page or []), "precision": past_precision(project=project)}
+        shown = FlagSerializer(page, many=True, context=context)
         return pages.get_paginated_response(shown.data)
 
 

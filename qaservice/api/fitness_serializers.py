@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from qaservice.analysis.calibration import Precision, precision_of
 from qaservice.analysis.fitness import Standing
 from qaservice.analysis.models import (
     Fitness,
@@ -20,7 +21,8 @@ from qaservice.api.serializers import ReasonSerializer
 
 
 class FlagSerializer(serializers.ModelSerializer[Flag]):
-    """A flag. What its newest evidence is worth is asked for once a page (``context["worth"]``)."""
+    """A flag. What its newest evidence is worth is asked for once a page (``context["worth"]``), and so is how often
+    each check was right in the project (``context["precision"]``)."""
 
     name = serializers.CharField(source="__str__")
     model_fitness = serializers.SerializerMethodField(
@@ -33,6 +35,14 @@ class FlagSerializer(serializers.ModelSerializer[Flag]):
         help_text="none, heard or needed: how far the newest evidence rests on the model"
     )
     model_marks = serializers.SerializerMethodField(help_text="the same in plain words, as it is shown to people")
+    expected_value = serializers.FloatField(
+        source="value", help_text="probability x severity x size of the newest evidence; by it the list is ordered"
+    )
+    past_right = serializers.SerializerMethodField(
+        help_text="settled flags of this check in this project that were right"
+    )
+    past_settled = serializers.SerializerMethodField(help_text="settled flags of this check in this project")
+    past_precision = serializers.SerializerMethodField(help_text="the same in words, with its 95 % interval")
     held = serializers.SerializerMethodField(help_text="readers are not asked until a QA lead releases it")
     series = serializers.UUIDField(source="series_id")
     annotation_set = serializers.CharField(source="annotation_set.reader_label")
@@ -52,6 +62,10 @@ class FlagSerializer(serializers.ModelSerializer[Flag]):
             "place_mm",
             "radius_mm",
             "score",
+            "expected_value",
+            "past_right",
+            "past_settled",
+            "past_precision",
             "state",
             "outcome",
             "round",
@@ -78,6 +92,18 @@ class FlagSerializer(serializers.ModelSerializer[Flag]):
 
     def get_held(self, flag: Flag) -> bool:
         return self._worth(flag).held and flag.state == FlagState.OPEN
+
+    def get_past_right(self, flag: Flag) -> int:
+        return self._precision(flag).right
+
+    def get_past_settled(self, flag: Flag) -> int:
+        return self._precision(flag).settled
+
+    def get_past_precision(self, flag: Flag) -> str:
+        return self._precision(flag).words
+
+    def _precision(self, flag: Flag) -> Precision:
+        return precision_of(check=flag.check_name, known=self.context["precision"])
 
     def _worth(self, flag: Flag) -> Worth:
         worth: Worth = self.context["worth"][flag.pk]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from imaging.geometry.affine import to_index
 from qaservice.accounts.models import User
+from qaservice.analysis.calibration import checks_in, lead_of, past_precision, precision_of, probability_of
 from qaservice.analysis.models import Flag, FlagObservation
 from qaservice.analysis.said import silence_of
 from qaservice.analysis.standing import Worth, worth_of
@@ -42,10 +43,18 @@ class ProposalView:
 
 @dataclass(frozen=True)
 class RevealedView:
-    """The opinions, shown only after the blind verdict."""
+    """The opinions, shown only after the blind verdict.
+
+    ``score``: probability that the label is wrong; ``basis`` says what it rests on, ``reported_from`` below which
+    probability nothing is reported, ``precision`` how often flags of this check were right in the project.
+    ``threshold``: the model's own operating point.
+    """
 
     reason: str
     score: float
+    basis: str
+    reported_from: float | None
+    precision: str
     threshold: float | None
     check: str
     check_version: str
@@ -232,14 +241,18 @@ def verdict_view(verdict: Verdict) -> VerdictView:
 
 def _revealed(*, flag: Flag, observation: FlagObservation) -> RevealedView:
     model = observation.run.model
+    probability, lead = probability_of(observation), lead_of(observation)
     others: list[LabelView] = []
     for set_id in other_sets(flag=flag):
         others += _label_views(set_id=set_id, flag=flag, title=set_title(set_id))
     return RevealedView(
         reason=observation.reason,
         score=observation.score,
+        basis=probability.basis,
+        reported_from=probability.reported_from,
+        precision=precision_of(check=lead, known=past_precision(project=flag.project)).words,
         threshold=observation.threshold,
-        check=flag.check_name,
+        check=lead,
         check_version=observation.check_version,
         model=str(model),
         model_sha256=observation.model_sha256,
@@ -262,7 +275,7 @@ def _revealed(*, flag: Flag, observation: FlagObservation) -> RevealedView:
 
 def _silence(*, flag: Flag, observation: FlagObservation) -> str:
     """Return what the model's silence is worth where it is the reason for the flag, empty where it is not."""
-    if flag.check_name != DOUBTED_FOR_SILENCE or observation.threshold is None:
+    if DOUBTED_FOR_SILENCE not in checks_in(observation) or observation.threshold is None:
         return ""
     return silence_of(model=observation.run.model, slice_step_mm=grid_of(flag.series).spacing_mm[0])
 

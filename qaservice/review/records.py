@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qaservice.analysis.calibration import (
+    Precision,
+    Probability,
+    lead_of,
+    past_precision,
+    precision_of,
+    probability_of,
+)
 from qaservice.analysis.models import Flag, FlagState
 from qaservice.analysis.standing import Worth, worth_of
 from qaservice.common.clock import iso
@@ -15,13 +23,15 @@ from qaservice.studies.selectors import image_number_at
 
 @dataclass(frozen=True)
 class ObservationView:
-    """What one run said of the flag."""
+    """What one run said of the flag. ``probability``: what its score is and rests on."""
 
     run: int
     model: str
     model_sha256: str
+    check: str
     check_version: str
     score: float
+    probability: Probability
     threshold: float | None
     blind_reason: str
     reason: str
@@ -47,7 +57,7 @@ class OutcomeView:
 
 @dataclass(frozen=True)
 class FlagRecord:
-    """Everything known of one flag."""
+    """Everything known of one flag. ``precision``: how often flags of its check were right in the project."""
 
     id: str
     label: str
@@ -55,6 +65,8 @@ class FlagRecord:
     state: str
     outcome: str
     score: float
+    precision: Precision
+    precision_words: str
     round: int
     reopened_because: str
     held: bool
@@ -80,6 +92,7 @@ def flag_record(*, flag: Flag) -> FlagRecord:
     slice_index = slice_at(flag)
     observations = flag.observations.select_related("run__model").order_by("run__number")
     newest = worth_of(list(observations)[-1])
+    precision = precision_of(check=flag.check_name, known=past_precision(project=flag.project))
     asked = Assignment.objects.filter(flag=flag).select_related("reader").order_by("round", "reader__username")
     return FlagRecord(
         id=str(flag.pk),
@@ -88,6 +101,8 @@ def flag_record(*, flag: Flag) -> FlagRecord:
         state=flag.state,
         outcome=flag.outcome,
         score=flag.score,
+        precision=precision,
+        precision_words=precision.words,
         round=flag.round,
         reopened_because=flag.reopened_because,
         held=newest.held and flag.state == FlagState.OPEN,
@@ -106,8 +121,10 @@ def flag_record(*, flag: Flag) -> FlagRecord:
                 run=one.run.number,
                 model=str(one.run.model),
                 model_sha256=one.model_sha256,
+                check=lead_of(one),
                 check_version=one.check_version,
                 score=one.score,
+                probability=probability_of(one),
                 threshold=one.threshold,
                 blind_reason=one.blind_reason,
                 reason=one.reason,

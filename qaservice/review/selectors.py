@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from django.db.models import Count, F, Q, QuerySet
 
 from qaservice.accounts.models import User
+from qaservice.analysis.calibration import lead_of
 from qaservice.analysis.models import Flag, FlagObservation, FlagState
-from qaservice.analysis.selectors import latest_observation
+from qaservice.analysis.selectors import latest_observation, valued
 from qaservice.analysis.standing import held_flags, worth_of
 from qaservice.labels.models import AnnotationSet, SetKind
 from qaservice.labels.selectors import sets_of_user
@@ -38,16 +39,17 @@ def other_sets(*, flag: Flag) -> list[str]:
 
 
 def unassigned_places(*, project: Project) -> list[tuple[Flag, int]]:
-    """Return the unsettled flags that want readers, with how many each still wants.
+    """Return the unsettled flags that want readers, with how many each still wants, by expected value.
 
-    Flags that rest on a model which was not proven want none until a QA lead has released them.
+    Who is asked sees none of this order: a worklist goes by number, and numbers within a series by place. Flags that
+    rest on a model which was not proven want none until a QA lead has released them.
     """
     flags = (
-        Flag.objects.filter(project=project, state=FlagState.OPEN)
+        valued(Flag.objects.filter(project=project, state=FlagState.OPEN))
         .exclude(pk__in=held_flags(project=project).values("pk"))
         .select_related("project")
         .annotate(asked=Count("assignments", filter=Q(assignments__round=F("round"))))
-        .order_by("number")
+        .order_by(F("value").desc(), "number")
     )
     return [(flag, project.required_votes - flag.asked) for flag in flags if flag.asked < project.required_votes]
 
@@ -101,7 +103,7 @@ def shown_to(*, flag: Flag, observation: FlagObservation, phase: Phase) -> dict[
         shown["reason"] = observation.reason
         shown["model_sha256"] = observation.model_sha256
         shown["model_marks"] = list(worth_of(observation).marks)
-        shown["check"] = f"{flag.check_name} {observation.check_version}"
+        shown["check"] = f"{lead_of(observation)} {observation.check_version}"
         shown["other_sets"] = other_sets(flag=flag)
         shown["proposals"] = [proposal["id"] for proposal in observation.proposals]
     return shown
