@@ -1,4 +1,8 @@
-"""``python -m imaging audit CT LABELS [LABELS ...] -o report.html``: an audit of label files, without any database."""
+"""Audits of label files, without any database.
+
+``python -m imaging audit CT LABELS [LABELS ...] -o report.html``: label files against their CT.
+``python -m imaging audit-marks PATH --output DIR``: readers' marks alone, without any image.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imaging.audit.machine import as_json
+from imaging.audit.marks_command import NAME as MARKS
+from imaging.audit.marks_command import add_marks_command, run_marks_command
 from imaging.audit.page import headline, render
-from imaging.audit.run import AuditRequest, audit
+from imaging.audit.run import AuditRequest, audit, program_version
 from imaging.errors import ImagingError
 
 NOTHING_TO_LOOK_AT = 0
@@ -34,25 +40,8 @@ Not for clinical use."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Progress and messages go to standard error."""
     given = _parser().parse_args(arguments)
-    if given.output is None and not given.json:
-        return _said("nothing to write: give -o REPORT.html, --json, or both", NO_AUDIT)
-    if given.output is not None and not given.output.parent.is_dir():
-        return _said(f"there is no folder to write {given.output.name} into", NO_AUDIT)
-    request = AuditRequest(
-        ct=given.ct,
-        labels=tuple(given.labels),
-        nodule_names=tuple(given.nodule),
-        bundle=None if given.no_model else given.model,
-        threads=given.threads,
-        made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
-    )
     try:
-        outcome = audit(request=request, progress=_progress)
-        if given.output is not None:
-            _write(given.output, render(outcome))
-            _progress(f"written: {given.output}")
-        if given.json:
-            sys.stdout.write(as_json(outcome) + "\n")
+        return _audit_marks(given) if given.command == MARKS else _audit(given)
     except ImagingError as error:
         return _said(f"{error.message} [{error.code}]", NO_AUDIT)
     except OSError as error:
@@ -63,9 +52,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         place = _innermost(error)
         return _said(f"a fault of this program, not of your files: {type(error).__name__} at {place}", FAULT)
+
+
+def _audit(given: argparse.Namespace) -> int:
+    if given.output is None and not given.json:
+        return _said("nothing to write: give -o REPORT.html, --json, or both", NO_AUDIT)
+    if given.output is not None and not given.output.parent.is_dir():
+        return _said(f"there is no folder to write {given.output.name} into", NO_AUDIT)
+    request = AuditRequest(
+        ct=given.ct,
+        labels=tuple(given.labels),
+        nodule_names=tuple(given.nodule),
+        bundle=None if given.no_model else given.model,
+        threads=given.threads,
+        made_at=_now(),
+    )
+    outcome = audit(request=request, progress=_progress)
+    if given.output is not None:
+        _write(given.output, render(outcome))
+        _progress(f"written: {given.output}")
+    if given.json:
+        sys.stdout.write(as_json(outcome) + "\n")
     for sentence in headline(outcome):
         _progress(sentence)
     return SOMETHING_TO_LOOK_AT if outcome.needs_a_look else NOTHING_TO_LOOK_AT
+
+
+def _audit_marks(given: argparse.Namespace) -> int:
+    outcome = run_marks_command(
+        path=given.path, output=given.output, made_at=_now(), version=program_version(), progress=_progress
+    )
+    if not outcome.survey.scans:
+        return NO_AUDIT
+    return SOMETHING_TO_LOOK_AT if outcome.survey.issues or outcome.survey.refused else NOTHING_TO_LOOK_AT
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--threads", type=_whole, default=max(1, min(4, os.cpu_count() or 1)), help="threads for the QA model"
     )
+    add_marks_command(commands, epilog=_EXIT_CODES)
     return parser
 
 

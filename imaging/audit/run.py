@@ -106,7 +106,7 @@ def audit(*, request: AuditRequest, progress: Progress) -> Audit:
         )
     return Audit(
         made_at=request.made_at,
-        version=_version(),
+        version=program_version(),
         scan_name=request.ct.name,
         series=_numbered(series),
         label_files=labels.files,
@@ -347,7 +347,8 @@ def _numbered(series: Sequence[SeriesAudit]) -> tuple[SeriesAudit, ...]:
     return tuple(replace(one, flags=tuple(replace(flag, number=next(numbers)) for flag in one.flags)) for one in series)
 
 
-def _version() -> str:
+def program_version() -> str:
+    """Return the version of this program as installed."""
     try:
         return version("label-qa")
     except PackageNotFoundError:
