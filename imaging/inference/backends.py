@@ -12,7 +12,7 @@ from enum import StrEnum
 from importlib import metadata
 
 from imaging.errors import BundleError
-from imaging.inference.bundle import REFERENCE, Bundle
+from imaging.inference.bundle import Bundle, Model
 from imaging.inference.network import TileRunner
 from imaging.inference.openvino_runner import openvino_device, openvino_runner
 from imaging.inference.probe import probe_tile, sparse, stored_reference, worst_difference
@@ -56,7 +56,7 @@ _FALLBACKS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backend:
-    """A way of running one bundle that was found to agree with torch.
+    """A way of running one network of a bundle that was found to agree with torch.
 
     ``label`` names backend, precision, version and device: outputs under one label are the same to the bit.
     ``worst_difference``: from torch's probabilities, on the probe. ``refused``: what was to be taken before it, and why
@@ -75,27 +75,36 @@ class _Absent(Exception):
 
 
 _lock = threading.Lock()
-_kept: dict[tuple[str, int, str, int], Backend] = {}
+_kept: dict[str, tuple[tuple[str, int, str, int], Backend]] = {}
 
 
 def ready_backend(*, bundle: Bundle, choice: str, threads: int) -> Backend:
-    """Return the backend that is to run ``bundle``, compiled, and checked against torch's answer to the probe.
+    """Return the backend that is to run the bundle's first network, compiled, and checked against torch's answer.
 
     ``choice``: one of ``CHOICES``. ``threads``: tiles computed at a time. The last one made is kept for the life of the
     process, so that loading and checking are paid once. Raises ValueError for another choice; BundleError
     ``bundle-unreadable`` if the weights do not fit, ``no-backend-agrees`` if nothing gives the answer that the bundle
     says torch gave.
     """
+    return _ready("first", bundle.model, bundle, choice, threads)
+
+
+def ready_place_backend(*, bundle: Bundle, choice: str, threads: int) -> Backend | None:
+    """Return the backend that is to run the bundle's place network, None where it has none. Otherwise as above."""
+    return None if bundle.places is None else _ready("places", bundle.places, bundle, choice, threads)
+
+
+def _ready(kind: str, model: Model, bundle: Bundle, choice: str, threads: int) -> Backend:
     if choice not in CHOICES:
         raise ValueError(f"{choice!r} is no backend; there are {', '.join(CHOICES)}")
-    key = (bundle.identity.bundle_sha256, bundle.settings.tile, choice, threads)
+    key = (bundle.identity.bundle_sha256, model.size, choice, threads)
     with _lock:
-        backend = _kept.get(key)
-        if backend is None:
-            # One at a time is held: a compiled network takes some hundred megabytes.
-            _kept.clear()
-            backend = _kept[key] = _choose(bundle, choice, threads)
-        return backend
+        kept = _kept.get(kind)
+        if kept is None or kept[0] != key:
+            # One of each is held: a compiled network takes some hundred megabytes.
+            _kept.pop(kind, None)
+            kept = _kept[kind] = (key, _choose(model, choice, threads))
+        return kept[1]
 
 
 def forget_backends() -> None:
@@ -117,18 +126,18 @@ def cuda_is_present() -> bool:
         return False
 
 
-def _choose(bundle: Bundle, choice: str, threads: int) -> Backend:
-    tile = probe_tile(bundle.settings.tile)
-    reference = stored_reference(data=bundle.reference, tile=tile)
+def _choose(model: Model, choice: str, threads: int) -> Backend:
+    tile = probe_tile(model.size)
+    reference = stored_reference(data=model.reference, tile=tile)
     refused: list[Rejection] = []
     for name in _FALLBACKS[choice]:
         if name is BackendName.CUDA and choice == AUTO and not cuda_is_present():
             continue
         try:
-            label, run = _LOADERS[name](bundle, threads)
+            label, run = _LOADERS[name](model, threads)
             answer = sparse(run(tile))
             if reference is None:
-                reference = answer if name is BackendName.TORCH else sparse(torch_runner(bundle=bundle)(tile))
+                reference = answer if name is BackendName.TORCH else sparse(torch_runner(model=model)(tile))
         except BundleError:
             raise
         except (_Absent, ImportError) as error:
@@ -144,7 +153,9 @@ def _choose(bundle: Bundle, choice: str, threads: int) -> Backend:
         why = f"its probabilities differ from torch's by up to {worst:.2g}, more than the {TOLERANCE[name]:g} allowed"
         refused.append(_refusal("backend-disagrees", name, why))
     told = " ".join(one.message for one in refused)
-    raise BundleError("no-backend-agrees", f"Nothing here runs the bundle as it says: {told}", subjects=(REFERENCE,))
+    raise BundleError(
+        "no-backend-agrees", f"Nothing here runs the bundle as it says: {told}", subjects=(model.names[1],)
+    )
 
 
 def _refusal(code: str, name: BackendName, why: str) -> Rejection:
@@ -153,27 +164,27 @@ def _refusal(code: str, name: BackendName, why: str) -> Rejection:
     return refusal
 
 
-def _cuda(bundle: Bundle, threads: int) -> tuple[str, TileRunner]:
+def _cuda(model: Model, threads: int) -> tuple[str, TileRunner]:
     if not cuda_is_present():
         raise _Absent("no CUDA device, or a build of torch without CUDA")
-    run = cuda_runner(bundle=bundle)
+    run = cuda_runner(model=model)
     return f"cuda-f32 torch {metadata.version('torch')} on {cuda_device()}", run
 
 
-def _openvino(precision: str) -> Callable[[Bundle, int], tuple[str, TileRunner]]:
-    def load(bundle: Bundle, threads: int) -> tuple[str, TileRunner]:
-        run = openvino_runner(bundle=bundle, precision=precision, threads=threads)
+def _openvino(precision: str) -> Callable[[Model, int], tuple[str, TileRunner]]:
+    def load(model: Model, threads: int) -> tuple[str, TileRunner]:
+        run = openvino_runner(model=model, precision=precision, threads=threads)
         return f"openvino-{precision} {metadata.version('openvino')} on {openvino_device()}", run
 
     return load
 
 
-def _torch(bundle: Bundle, threads: int) -> tuple[str, TileRunner]:
-    run = torch_runner(bundle=bundle)
+def _torch(model: Model, threads: int) -> tuple[str, TileRunner]:
+    run = torch_runner(model=model)
     return f"torch-f32 {metadata.version('torch')} on CPU {cpu_capability()}", run
 
 
-_LOADERS: dict[BackendName, Callable[[Bundle, int], tuple[str, TileRunner]]] = {
+_LOADERS: dict[BackendName, Callable[[Model, int], tuple[str, TileRunner]]] = {
     BackendName.CUDA: _cuda,
     BackendName.OPENVINO_F32: _openvino("f32"),
     BackendName.OPENVINO_BF16: _openvino("bf16"),

@@ -12,6 +12,7 @@ from imaging.errors import BundleError
 from imaging.inference.applicability import Applicability, read_applicability
 from imaging.inference.detectability import Detectability, read_detectability
 from imaging.inference.network import NetworkShape
+from imaging.inference.place_settings import PLACE_SIZE, PlaceSettings, PlaceShape, read_place_settings
 from imaging.types import ModelIdentity
 
 MANIFEST = "manifest.json"
@@ -19,6 +20,9 @@ METADATA = "configs/metadata.json"
 WEIGHTS = "models/model.pt"
 GRAPH = ("models/model.xml", "models/model.bin")
 REFERENCE = "models/reference.npz"
+PLACE_WEIGHTS = "models/places.pt"
+PLACE_GRAPH = ("models/places.xml", "models/places.bin")
+PLACE_REFERENCE = "models/places_reference.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,8 @@ class Settings:
     ``spacing_mm``: of the isotropic grid it was trained on. ``tile``, ``stride``: voxels. ``calibration``: rising
     (raw score, probability) pairs, read with straight lines between them. ``threshold``: the probability from which a
     candidate counts at the operating point. ``applicability``: the scans it was validated for, ``detectability``: what
-    it found of what was there; None where the bundle does not say.
+    it found of what was there; None where the bundle does not say. ``places``: how its second network is to be run,
+    None where it has but one.
     """
 
     network: NetworkShape
@@ -41,6 +46,7 @@ class Settings:
     sensitivity_by_diameter: tuple[tuple[float, float], ...]
     applicability: Applicability | None = None
     detectability: Detectability | None = None
+    places: PlaceSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +58,28 @@ class Graph:
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """One network of a bundle, with all that it takes to run it and to hold what runs it against torch.
+
+    It takes ``size`` voxels a side, scaled HU, and gives two probabilities for each. ``names``: of its files of weights
+    and reference, for messages. ``graph`` and ``reference`` as in ``Bundle``.
+    """
+
+    shape: NetworkShape | PlaceShape
+    size: int
+    weights: bytes
+    names: tuple[str, str]
+    graph: Graph | None
+    reference: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """A verified bundle. All bytes are those that were verified, so that no later change of a file matters.
 
     ``graph``: the network for OpenVINO, None where the bundle carries none and it is converted when needed.
     ``reference``: torch's stored answer to the probe (``imaging.inference.probe``), None where there is none.
+    ``places``: the second network, None where the bundle has but one.
     """
 
     path: Path
@@ -66,6 +89,13 @@ class Bundle:
     weights_sha256: str
     graph: Graph | None = None
     reference: bytes | None = None
+    places: Model | None = None
+
+    @property
+    def model(self) -> Model:
+        """The first network, the one that looks at the whole scan."""
+        names = (WEIGHTS, REFERENCE)
+        return Model(self.settings.network, self.settings.tile, self.weights, names, self.graph, self.reference)
 
 
 def shipped_bundle() -> Path:
@@ -118,6 +148,22 @@ def load_bundle(path: Path, *, expected_sha256: str | None) -> Bundle:
         weights_sha256=listed[WEIGHTS],
         graph=Graph(*(_checked(path, listed, name) for name in GRAPH)) if listed.keys() >= set(GRAPH) else None,
         reference=_checked(path, listed, REFERENCE) if REFERENCE in listed else None,
+        places=None if settings.places is None else _places(path, listed, settings.places),
+    )
+
+
+def _places(path: Path, listed: Mapping[str, str], settings: PlaceSettings) -> Model:
+    if PLACE_WEIGHTS not in listed:
+        message = f"{METADATA} describes a place network, but the manifest does not list {PLACE_WEIGHTS}."
+        raise BundleError("bundle-incomplete", message, subjects=(PLACE_WEIGHTS,))
+    has_graph = listed.keys() >= set(PLACE_GRAPH)
+    return Model(
+        shape=settings.network,
+        size=PLACE_SIZE,
+        weights=_checked(path, listed, PLACE_WEIGHTS),
+        names=(PLACE_WEIGHTS, PLACE_REFERENCE),
+        graph=Graph(*(_checked(path, listed, name) for name in PLACE_GRAPH)) if has_graph else None,
+        reference=_checked(path, listed, PLACE_REFERENCE) if PLACE_REFERENCE in listed else None,
     )
 
 
@@ -165,6 +211,7 @@ def _metadata(path: Path) -> tuple[str, str, Settings]:
             ),
             applicability=read_applicability(content.get("applicability")),
             detectability=read_detectability(content.get("detectability")),
+            places=read_place_settings(given.get("places")),
         )
         return str(content["name"]), str(content["version"]), settings
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -74,9 +74,9 @@ def put_back(*, crop: Field, view: View, shape: Sequence[int]) -> tuple[tuple[in
     for middle, step, size in zip(view.centre, view.spacing_mm, shape, strict=True):
         reach = 0.5 * (PLACE_SIZE - 1) * view.voxel_mm / step
         low, high = max(0, int(np.ceil(middle - reach))), min(size - 1, int(np.floor(middle + reach)))
-        places = (np.arange(low, high + 1) - middle) * step / view.voxel_mm + 0.5 * (PLACE_SIZE - 1)
+        places = (np.arange(low, high + 1, dtype=np.float64) - middle) * step / view.voxel_mm + 0.5 * (PLACE_SIZE - 1)
         origin.append(low)
-        taps.append(_taps(places, PLACE_SIZE, 1.0))
+        taps.append(_taps(np.asarray(places, dtype=np.float64), PLACE_SIZE, 1.0))
     box = _gather(crop, *taps[0])
     box = _gather(box.transpose(1, 0, 2), *taps[1])
     box = _gather(box.transpose(2, 1, 0), *taps[2])

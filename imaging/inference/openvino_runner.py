@@ -15,8 +15,9 @@ from types import ModuleType
 
 import numpy as np
 
-from imaging.inference.bundle import Bundle, Graph
+from imaging.inference.bundle import Graph, Model
 from imaging.inference.network import Field, TileRunner
+from imaging.inference.place_settings import PlaceShape
 
 
 def import_openvino() -> ModuleType:
@@ -26,8 +27,8 @@ def import_openvino() -> ModuleType:
     return import_module("openvino")
 
 
-def convert(*, bundle: Bundle) -> Graph:
-    """Return the bundle's network, with the sigmoid behind it, as an OpenVINO graph for tiles of the bundle's size.
+def convert(*, model: Model) -> Graph:
+    """Return a bundle's network, with the sigmoid behind it, as an OpenVINO graph for tiles of the network's size.
 
     Loads torch and MONAI. Weights keep 32 bits. Raises BundleError where the weights do not fit.
     """
@@ -39,21 +40,23 @@ def convert(*, bundle: Bundle) -> Graph:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    size = bundle.settings.tile
-    # The graph is the same for every size; a small example is traced sooner, and the true size set afterwards.
-    example = torch.zeros(1, 1, min(32, size), min(32, size), min(32, size))
+    size = model.size
+    # The first network's graph is the same for every size; a small example is traced sooner, and the true size set
+    # afterwards. The place network's maps of where the place is have one size.
+    traced_size = size if isinstance(model.shape, PlaceShape) else min(32, size)
+    example = torch.zeros(1, 1, traced_size, traced_size, traced_size)
     with torch.inference_mode():
-        traced = torch.jit.trace(load_network(bundle), example, check_trace=False)  # type: ignore[no-untyped-call]  # torch's own
+        traced = torch.jit.trace(load_network(model), example, check_trace=False)  # type: ignore[no-untyped-call]  # torch's own
     front_end = FrontEndManager().load_by_framework("pytorch")
     # Both are used by ``convert`` but not kept alive by it.
     decoder = TorchScriptPythonDecoder(traced)
     loaded = front_end.load(decoder)
-    model = front_end.convert(loaded)
-    model.reshape([1, 1, size, size, size])
-    model.validate_nodes_and_infer_types()
+    converted = front_end.convert(loaded)
+    converted.reshape([1, 1, size, size, size])
+    converted.validate_nodes_and_infer_types()
     with tempfile.TemporaryDirectory(prefix="graph-") as folder:
         path = Path(folder) / "model.xml"
-        openvino.save_model(model, path, compress_to_fp16=False)
+        openvino.save_model(converted, path, compress_to_fp16=False)
         return Graph(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
 
@@ -62,7 +65,7 @@ def openvino_device() -> str:
     return str(import_openvino().Core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
 
 
-def openvino_runner(*, bundle: Bundle, precision: str, threads: int) -> TileRunner:
+def openvino_runner(*, model: Model, precision: str, threads: int) -> TileRunner:
     """Return the network compiled for ``threads`` tiles at a time, each on one thread.
 
     ``precision``: "f32" or "bf16", of the arithmetic; what goes in and comes out is float32. The output does not
@@ -70,15 +73,14 @@ def openvino_runner(*, bundle: Bundle, precision: str, threads: int) -> TileRunn
     graph, BundleError as ``convert`` does.
     """
     openvino = import_openvino()
-    graph = bundle.graph or convert(bundle=bundle)
+    graph = model.graph or convert(model=model)
     core = openvino.Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise RuntimeError("this processor has no bfloat16 arithmetic")
-    model = core.read_model(graph.topology, graph.weights)
-    size = bundle.settings.tile
-    model.reshape([1, 1, size, size, size])
+    read = core.read_model(graph.topology, graph.weights)
+    read.reshape([1, 1, model.size, model.size, model.size])
     compiled = core.compile_model(
-        model,
+        read,
         "CPU",
         {
             "INFERENCE_PRECISION_HINT": precision,

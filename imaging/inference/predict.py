@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from imaging.errors import NotApplicable
 from imaging.geometry.regions import lung_region
 from imaging.inference.applicability import check_lungs, check_scan
-from imaging.inference.backends import AUTO, ready_backend
+from imaging.inference.backends import AUTO, Backend, ready_backend, ready_place_backend
 from imaging.inference.bundle import Bundle
 from imaging.inference.outlines import Outliner, Peak, find_peaks, to_candidates
+from imaging.inference.places import Places, Scores, first_sight
 from imaging.inference.sampling import WorkingVolume, resample_box
 from imaging.inference.tiles import checkpoint_folder, forget_tiles, run_tiles, tile_plan
 from imaging.types import PointMm, Prediction, Volume
@@ -44,6 +45,9 @@ def predict(
 ) -> Prediction:
     """Return the bundle's opinion on ``volume``.
 
+    The first network looks at the whole scan; where the bundle has a place network, that looks again at every candidate
+    and at the places asked about.
+
     ``places``: LPS mm, where an outline is wanted; one ``OutlineOpinion`` each, in order. ``progress`` is told (tiles
     done, tiles in all). ``checkpoint_dir``: where finished tiles are kept until the end, so that a killed run resumes;
     None keeps nothing. ``threads``: tiles computed at a time. ``backend``: of ``backends.CHOICES``. The same volume,
@@ -53,14 +57,42 @@ def predict(
     where the scan is not of the kind that the bundle was validated for; BundleError if the weights do not fit or
     nothing here runs them as they should.
     """
+    prediction, _ = predict_scored(
+        volume,
+        bundle,
+        places=places,
+        progress=progress,
+        checkpoint_dir=checkpoint_dir,
+        threads=threads,
+        backend=backend,
+    )
+    return prediction
+
+
+def predict_scored(
+    volume: Volume,
+    bundle: Bundle,
+    *,
+    places: Sequence[PointMm],
+    progress: Callable[[int, int], None],
+    checkpoint_dir: Path | None,
+    threads: int,
+    backend: str = AUTO,
+) -> tuple[Prediction, tuple[Scores, ...]]:
+    """Return the prediction as ``predict`` does, and what each candidate's probability was made of.
+
+    The scores are in the candidates' order, and none where the bundle has no place network: calibration is fitted to
+    them.
+    """
     began = time.perf_counter()
     check_scan(volume=volume, applicability=bundle.settings.applicability)
     with ThreadPoolExecutor(max_workers=1) as aside:
         # Compiling and checking the backend takes about as long as finding the lungs.
         loading = aside.submit(ready_backend, bundle=bundle, choice=backend, threads=threads)
+        loading_second = aside.submit(ready_place_backend, bundle=bundle, choice=backend, threads=threads)
         digest = input_digest(volume)
         working, region = _lung_box(volume, bundle, threads)
-        chosen = loading.result()
+        chosen, second = loading.result(), loading_second.result()
     plan = tile_plan(region=region, tile=bundle.settings.tile, stride=bundle.settings.stride)
     folder = None
     if checkpoint_dir is not None:
@@ -80,29 +112,54 @@ def predict(
     peaks: list[Peak] = find_peaks(
         centre_probability=centre_probability, region=region, outliner=outliner, spacing_mm=working.spacing_mm
     )
-    candidates = to_candidates(
-        peaks=peaks,
-        outliner=outliner,
-        working=working,
-        grid=volume.grid,
-        calibration=bundle.settings.calibration,
-    )
-    outlines = tuple(outliner.opinion(place) for place in places)
+    scores: tuple[Scores, ...] = ()
+    if second is None or bundle.settings.places is None:
+        candidates = to_candidates(
+            peaks=peaks,
+            outliner=outliner,
+            working=working,
+            grid=volume.grid,
+            calibration=bundle.settings.calibration,
+        )
+        outlines = tuple(outliner.opinion(place) for place in places)
+    else:
+        closely = Places(volume=volume, settings=bundle.settings.places, run=second.run, threads=threads)
+        candidates, scores = closely.candidates(peaks=peaks, working=working, outliner=outliner)
+        outlines = tuple(
+            closely.opinion(
+                place_mm=place,
+                first=first_sight(
+                    place_mm=place,
+                    volume=volume,
+                    working=working,
+                    centre_probability=centre_probability,
+                    outliner=outliner,
+                ),
+            )
+            for place in places
+        )
     if folder is not None:
         forget_tiles(folder)
-    return Prediction(
+    prediction = Prediction(
         model=bundle.identity,
         input_sha256=digest,
-        backend=chosen.label,
+        backend=_label(chosen, second),
         threshold=bundle.settings.threshold,
         candidates=candidates,
         outlines=outlines,
         validated_diameters_mm=bundle.settings.validated_diameters_mm,
         sensitivity_by_diameter=bundle.settings.sensitivity_by_diameter,
         seconds=time.perf_counter() - began,
-        backend_refusals=tuple(one.message for one in chosen.refused),
+        backend_refusals=tuple(one.message for one in (*chosen.refused, *(() if second is None else second.refused))),
         weights_sha256=bundle.weights_sha256,
     )
+    return prediction, scores
+
+
+def _label(chosen: Backend, second: Backend | None) -> str:
+    if second is None or second.label == chosen.label:
+        return chosen.label
+    return f"{chosen.label}; places: {second.label}"
 
 
 def _lung_box(volume: Volume, bundle: Bundle, threads: int) -> tuple[WorkingVolume, NDArray[np.bool_]]:

@@ -9,35 +9,45 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imaging.errors import BundleError
-from imaging.inference.bundle import WEIGHTS, Bundle
+from imaging.inference.bundle import Model
 from imaging.inference.network import Field, TileRunner, build_network
+from imaging.inference.place_settings import PlaceShape
 
 if TYPE_CHECKING:
     import torch
 
 
-def load_network(bundle: Bundle) -> torch.nn.Module:
-    """Return the bundle's network with its weights and a sigmoid behind it, in evaluation, on the CPU.
+def load_network(model: Model) -> torch.nn.Module:
+    """Return a bundle's network with its weights and a sigmoid behind it, in evaluation, on the CPU.
 
     Raises BundleError ``bundle-unreadable`` if the weights do not fit the network that the metadata describes.
     """
     import torch
 
-    network = build_network(bundle.settings.network)
+    network = _built(model)
     try:
-        network.load_state_dict(torch.load(io.BytesIO(bundle.weights), map_location="cpu", weights_only=True))
+        network.load_state_dict(torch.load(io.BytesIO(model.weights), map_location="cpu", weights_only=True))
     except Exception as error:
-        message = f"{WEIGHTS} does not hold the weights of the network that the metadata describes."
-        raise BundleError("bundle-unreadable", message, subjects=(WEIGHTS,)) from error
+        message = f"{model.names[0]} does not hold the weights of the network that the metadata describes."
+        raise BundleError("bundle-unreadable", message, subjects=(model.names[0],)) from error
     whole: torch.nn.Module = torch.nn.Sequential(network, torch.nn.Sigmoid()).eval()
     return whole
 
 
-def torch_runner(*, bundle: Bundle) -> TileRunner:
+def _built(model: Model) -> torch.nn.Module:
+    if not isinstance(model.shape, PlaceShape):
+        return build_network(model.shape)
+    # Loads torch, which only this module needs.
+    from imaging.inference.place_network import build_place_network
+
+    return build_place_network(model.shape)
+
+
+def torch_runner(*, model: Model) -> TileRunner:
     """Return the network on the CPU in 32-bit floating point. Raises BundleError as ``load_network`` does."""
     import torch
 
-    network = load_network(bundle)
+    network = load_network(model)
     torch.nn.utils.convert_conv3d_weight_memory_format(network, torch.channels_last_3d)
 
     def run(tile: Field) -> Field:
@@ -50,7 +60,7 @@ def torch_runner(*, bundle: Bundle) -> TileRunner:
     return run
 
 
-def cuda_runner(*, bundle: Bundle) -> TileRunner:
+def cuda_runner(*, model: Model) -> TileRunner:
     """Return the network on the first CUDA device, in true 32-bit floating point and repeatable algorithms.
 
     Raises RuntimeError where there is no such device, BundleError as ``load_network`` does.
@@ -64,7 +74,7 @@ def cuda_runner(*, bundle: Bundle) -> TileRunner:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    network = load_network(bundle).to("cuda")
+    network = load_network(model).to("cuda")
     one_at_a_time = threading.Lock()
 
     def run(tile: Field) -> Field:

@@ -2,7 +2,8 @@
 
 Weights are the running average of the training. What was measured (``imaging.training.evaluate``) goes in with
 ``--measured FILE``; without it the bundle is uncalibrated and says so. ``--judged FILE`` adds which scans it was judged
-on (``imaging.training.judge``) and what it found of what was there; outside of those it abstains.
+on (``imaging.training.judge``) and what it found of what was there; outside of those it abstains. ``--places DIR``
+adds the place network of a training by ``imaging.training.run_places``.
 """
 
 from __future__ import annotations
@@ -16,9 +17,18 @@ import monai
 import numpy as np
 import torch
 
-from imaging.inference.bundle import GRAPH, METADATA, REFERENCE, WEIGHTS
+from imaging.inference.bundle import (
+    GRAPH,
+    METADATA,
+    PLACE_GRAPH,
+    PLACE_REFERENCE,
+    PLACE_WEIGHTS,
+    REFERENCE,
+    WEIGHTS,
+)
 from imaging.inference.detectability import detectability_content
 from imaging.inference.network import WINDOW_HU
+from imaging.inference.place_settings import PLACE_SHAPE, place_settings_json
 from imaging.training.backgrounds import WORKING_MM
 from imaging.training.graph import add_graph, pin
 from imaging.training.run import SHAPE
@@ -47,27 +57,38 @@ UNMEASURED = {
 }
 
 
-def export(*, training: Path, bundle: Path, version: str, measured: Path | None, judged: Path | None) -> str:
+def export(
+    *,
+    training: Path,
+    bundle: Path,
+    version: str,
+    measured: Path | None,
+    judged: Path | None,
+    places: Path | None = None,
+) -> str:
     """Write weights, configuration and manifest into ``bundle`` and return the digest that pins it.
 
     ``judged``: what ``imaging.training.judge`` said of the bundle before; it changes none of the bundle's answers.
-
+    ``places``: folder of the place network's training; None for a bundle of the first network alone.
     ``docs/`` and ``LICENSE`` in the bundle are left as they are and become part of the manifest.
     """
-    state = torch.load(training / "checkpoint.pt", weights_only=True)
     lineage = json.loads((training / "lineage.json").read_text())
     known = UNMEASURED if measured is None else json.loads(measured.read_text())
     if judged is not None:
         known = {**known, **_stated(json.loads(judged.read_text()))}
     for folder in ("configs", "models", "docs"):
         (bundle / folder).mkdir(parents=True, exist_ok=True)
-    torch.save({name: _small(name, value) for name, value in state["averaged"].items()}, bundle / WEIGHTS)
-    _write(bundle / METADATA, _metadata(version, lineage, known))
-    _write(bundle / "configs" / "inference.json", _inference())
-    _write(bundle / "configs" / "train.json", _training(lineage))
-    for name in (*GRAPH, REFERENCE):
+    for name in (*GRAPH, REFERENCE, PLACE_WEIGHTS, *PLACE_GRAPH, PLACE_REFERENCE):
         # Those of weights that were here before would speak for these.
         (bundle / name).unlink(missing_ok=True)
+    _save_weights(training, bundle / WEIGHTS)
+    metadata = _metadata(version, lineage, known)
+    if places is not None:
+        _save_weights(places, bundle / PLACE_WEIGHTS)
+        metadata = _with_places(metadata, known, json.loads((places / "lineage.json").read_text()))
+    _write(bundle / METADATA, metadata)
+    _write(bundle / "configs" / "inference.json", _inference())
+    _write(bundle / "configs" / "train.json", _training(lineage))
     pin(bundle, name=NAME, version=version)
     add_graph(bundle)
     return pin(bundle, name=NAME, version=version)
@@ -81,6 +102,32 @@ def _stated(judged: dict[str, dict[str, object]]) -> dict[str, object]:
         "detectability": detectability_content(judged=found, source=SOURCE, false_per_scan=1.0),
         "judged": {name: part for name, part in judged.items() if name != "phantoms_digest"},
     }
+
+
+def _save_weights(training: Path, file: Path) -> None:
+    state = torch.load(training / "checkpoint.pt", weights_only=True)
+    torch.save({name: _small(name, value) for name, value in state["averaged"].items()}, file)
+
+
+def _with_places(
+    metadata: dict[str, object], known: dict[str, object], lineage: dict[str, object]
+) -> dict[str, object]:
+    """Return metadata that tell of the place network too. Its lineage stands within the bundle's, so that it counts."""
+    settings, first = metadata["qa_settings"], metadata["lineage"]
+    assert isinstance(settings, dict)
+    assert isinstance(first, dict)
+    told = place_settings_json(
+        shape=PLACE_SHAPE,
+        calibration=_fitted(known, "place_calibration"),
+        outline_calibration=_fitted(known, "outline_calibration"),
+    )
+    return {**metadata, "qa_settings": {**settings, "places": told}, "lineage": {**first, "places": lineage}}
+
+
+def _fitted(known: dict[str, object], name: str) -> dict[str, float] | None:
+    found = known.get(name)
+    assert found is None or isinstance(found, dict)
+    return found
 
 
 def _small(name: str, value: torch.Tensor) -> torch.Tensor:
@@ -192,6 +239,7 @@ def main() -> None:
     parser.add_argument("--version", required=True)
     parser.add_argument("--measured", type=Path, help="JSON from imaging.training.evaluate")
     parser.add_argument("--judged", type=Path, help="judged.json from imaging.training.judge")
+    parser.add_argument("--places", type=Path, help="the same of the place network (imaging.training.run_places)")
     given = parser.parse_args()
     digest = export(
         training=given.training,
@@ -199,6 +247,7 @@ def main() -> None:
         version=given.version,
         measured=given.measured,
         judged=given.judged,
+        places=given.places,
     )
     print(digest)  # noqa: T201 - the command's answer
 

@@ -9,21 +9,40 @@ import argparse
 import json
 from pathlib import Path
 
-from imaging.inference.bundle import GRAPH, MANIFEST, REFERENCE, bundle_digest, file_digests, load_bundle
+from imaging.inference.bundle import (
+    GRAPH,
+    MANIFEST,
+    PLACE_GRAPH,
+    PLACE_REFERENCE,
+    REFERENCE,
+    Model,
+    bundle_digest,
+    file_digests,
+    load_bundle,
+)
 from imaging.inference.openvino_runner import convert
 from imaging.inference.probe import probe_tile, reference_bytes
 from imaging.inference.torch_runner import torch_runner
 
 
 def add_graph(bundle: Path) -> None:
-    """Write the graph and the answer into the bundle in folder ``bundle``, whose manifest lists its other files."""
+    """Write each network's graph and answer into the bundle in folder ``bundle``.
+
+    Its manifest lists its other files, and is to be written anew (``pin``).
+    """
     loaded = load_bundle(bundle, expected_sha256=None)
-    graph = convert(bundle=loaded)
-    for name, content in zip(GRAPH, (graph.topology, graph.weights), strict=True):
+    _add(bundle, loaded.model, GRAPH, REFERENCE)
+    if loaded.places is not None:
+        _add(bundle, loaded.places, PLACE_GRAPH, PLACE_REFERENCE)
+
+
+def _add(bundle: Path, model: Model, graph_names: tuple[str, str], reference_name: str) -> None:
+    graph = convert(model=model)
+    for name, content in zip(graph_names, (graph.topology, graph.weights), strict=True):
         (bundle / name).write_bytes(content)
-    tile = probe_tile(loaded.settings.tile)
-    answer = torch_runner(bundle=loaded)(tile)
-    (bundle / REFERENCE).write_bytes(reference_bytes(tile=tile, probability=answer))
+    tile = probe_tile(model.size)
+    answer = torch_runner(model=model)(tile)
+    (bundle / reference_name).write_bytes(reference_bytes(tile=tile, probability=answer))
 
 
 def pin(bundle: Path, *, name: str, version: str) -> str:

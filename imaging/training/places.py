@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from imaging.inference.crops import View, cut
 from imaging.inference.network import scale_window
-from imaging.inference.place_settings import PLACE_SIZE
+from imaging.inference.place_settings import COARSE_MM, FINE_MM, PLACE_SIZE
 from imaging.phantom.nodules import Attenuation, NoduleShape, RenderedNodule, blend, draw_nodule, render_nodule
 from imaging.phantom.trees import AxialGrid
 from imaging.training.patches import KINDS
@@ -22,7 +22,6 @@ from imaging.training.place_grounds import CLEAR_MM, PlaceGround
 
 SMALLEST_MM, SMALL_MM, LARGEST_MM = 3.0, 8.0, 40.0
 SMALL_SHARE = 0.5
-FINE_MM, COARSE_MM = 0.7, 1.4
 FINEST_MM, COARSEST_MM = 0.6, 1.6
 COARSE_FROM_MM = 16.0
 PRESENT_SHARE = 0.35

@@ -12,7 +12,7 @@ import pytest
 from imaging.errors import BundleError
 from imaging.inference import backends
 from imaging.inference.backends import CHOICES, TOLERANCE, BackendName, ready_backend
-from imaging.inference.bundle import GRAPH, REFERENCE, Bundle, load_bundle
+from imaging.inference.bundle import GRAPH, REFERENCE, Bundle, Model, load_bundle
 from imaging.inference.network import Field, TileRunner
 from imaging.inference.openvino_runner import import_openvino, openvino_runner
 from imaging.inference.predict import predict
@@ -32,8 +32,8 @@ def has_bfloat16() -> bool:
 
 
 def off_by(amount: float):
-    def runner(*, bundle: Bundle, precision: str, threads: int) -> TileRunner:
-        true = openvino_runner(bundle=bundle, precision="f32", threads=threads)
+    def runner(*, model: Model, precision: str, threads: int) -> TileRunner:
+        true = openvino_runner(model=model, precision="f32", threads=threads)
         return lambda tile: true(tile) + np.float32(amount)
 
     return runner
