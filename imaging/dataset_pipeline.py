@@ -14,7 +14,7 @@ from imaging.checks.dataset import (
 )
 from imaging.checks.dataset_registry import DATASET_REGISTRY
 from imaging.checks.rules import apply_rule
-from imaging.checks.rules_terms import RuleSet
+from imaging.checks.rules_terms import Rule, RuleSet
 from imaging.checks.subgroups import hits_of, subgroup_notes
 from imaging.errors import NotApplicable
 from imaging.facts.types import DatasetFacts
@@ -43,11 +43,8 @@ def analyse_dataset(
     checks in all, the next one's name) between checks and may raise to end the pass. Raises ValueError for two checks
     of one name.
     """
-    steps: list[tuple[str, str, Step]] = []
-    for check in checks:
-        steps.append((check.name, check.version, _asking(check, facts, parameters)))
-    for rule in rules.rules:
-        steps.append((rule.check, rule.version, lambda rule=rule: apply_rule(facts=facts, rule=rule)))
+    steps = [(check.name, check.version, _asking(check, facts, parameters)) for check in checks]
+    steps += [(rule.check, rule.version, _applying(rule, facts)) for rule in rules.rules]
     names = [name for name, _version, _step in steps]
     if len(set(names)) != len(names):
         raise ValueError(f"two checks share a name: {', '.join(sorted(names))}")
@@ -70,6 +67,10 @@ def analyse_dataset(
 
 def _asking(check: DatasetCheck, facts: DatasetFacts, parameters: DatasetParameters) -> Step:
     return lambda: check.run(facts=facts, parameters=parameters)
+
+
+def _applying(rule: Rule, facts: DatasetFacts) -> Step:
+    return lambda: apply_rule(facts=facts, rule=rule)
 
 
 def _taken(name: str, version: str, step: Step, facts: DatasetFacts) -> tuple[DatasetFindings, CheckOutcome]:

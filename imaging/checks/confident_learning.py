@@ -24,7 +24,18 @@ ORIGIN = "the category of the findings that measure like this one"
 _SKILL = 0.15
 """How far above guessing a classifier's balanced accuracy has to be, of what there is to gain, to be listened to."""
 
+_DOUBTFUL_CATEGORY = 0.5
+_DOUBTFUL_RATING = 0.1
+"""What the classifier gives at most to a label that is in doubt. A rating is an opinion: one that a tenth of lesions
+measuring alike would get is no error."""
+
+_PRIOR = 0.05
+"""Share of labels held to be wrong where a classifier tells nothing."""
+
 _LEAST_FINDINGS = 40
+_NOMINAL = frozenset({"category", "calcification", "internalStructure", "internal_structure"})
+"""What has names and not steps: no value of it is nearer to another than a third."""
+
 _NAMED = 3
 _LOG_FEATURES = frozenset({"volume_mm3", "surface_mm2", "long_axis_mm", "short_axis_mm", "height_mm"})
 _Member = tuple[SeriesFacts, FindingFacts]
@@ -45,8 +56,9 @@ class ConfidentLearning:
 
     Probabilities are out of sample: a simple classifier, cross-validated so that a patient is never on both sides
     (``out_of_sample``). What cleanlab then finds (``filter_by="both"``: by class and by the confident joint) is an
-    issue; its score is what the classifier gives to all other classes, drawn towards one half by how little better
-    than guessing the classifier is. Rare classes are protected: none below ``least_class`` takes part, neighbouring
+    issue where the classifier gives less than one half to what was given; for ratings, less than a tenth to it and its
+    neighbours together, for careful readers rate one step apart. The score is what the classifier gives to all else,
+    drawn towards ``_PRIOR`` by how little better than guessing the classifier is. Rare classes are protected: none below ``least_class`` takes part, neighbouring
     rare ratings are joined, and a classifier without skill is not listened to. Features that a QA model gave are left
     out, so that the check's word does not depend on that model.
     """
@@ -96,12 +108,13 @@ class ConfidentLearning:
                 f"{len(task.classes)} classes)",
             )
         wrong = find_label_issues(task.labels, told.probabilities, filter_by="both", n_jobs=1)
-        quality = get_label_quality_scores(task.labels, told.probabilities, method="self_confidence")
+        quality = get_label_quality_scores(task.labels, _with_neighbours(task, told.probabilities))
+        doubtful = _DOUBTFUL_CATEGORY if task.what in _NOMINAL else _DOUBTFUL_RATING
         issues = []
         for index in np.flatnonzero(wrong).tolist():
-            score = 0.5 + skill * (0.5 - float(quality[index]))
+            score = _PRIOR + skill * (1.0 - float(quality[index]) - _PRIOR)
             suggested = int(np.argmax(told.probabilities[index]))
-            if score < parameters.report_from or suggested == task.labels[index]:
+            if score < parameters.report_from or quality[index] >= doubtful or _is_near(task, index, suggested):
                 continue
             contrast = _telling(values, task.labels, index, suggested, names)
             issues.append(self._issue(task, told, index, suggested, score, float(quality[index]), contrast))
@@ -165,7 +178,7 @@ def _task(what: str, members: Sequence[_Member], parameters: DatasetParameters) 
     else:
         words, protected = _bins(what, members, parameters.least_class)
     kept = tuple(pair for pair in members if _given(pair[1], what) in words)
-    classes = tuple(sorted(set(words.values())))
+    classes = tuple(sorted(set(words.values()), key=lambda name: (_step(name), name)))
     if len(classes) < 2 or len(kept) < _LEAST_FINDINGS:
         raise NotApplicable("one-class", f"{len(kept)} findings in {len(classes)} classes are too few to learn from")
     labels = np.array([classes.index(words[_given(finding, what)]) for _series, finding in kept], dtype=np.int_)
@@ -183,13 +196,19 @@ def _bins(what: str, members: Sequence[_Member], least: int) -> tuple[dict[str, 
             groups.append([rating])
     if len(groups) > 1 and sum(ratings[one] for one in groups[-1]) < least:
         groups[-2] += groups.pop()
-    words = {}
+    words: dict[str, str] = {}
     for group in groups:
         name = str(group[0]) if len(group) == 1 else f"{group[0]} to {group[-1]}"
         words |= {str(rating): name for rating in group}
     joined = [words[str(group[0])] for group in groups if len(group) > 1]
     said = f"{plain(what)} was compared as {', '.join(joined)} together, for single ratings are rare"
     return words, (Rejection("rare-class", said),) if joined else ()
+
+
+def _step(name: str) -> int:
+    """Where a rating, or several joined, stands on its scale; names of categories stand nowhere."""
+    first = name.partition(" ")[0]
+    return int(first) if first.lstrip("-").isdigit() else 0
 
 
 def _given(finding: FindingFacts, what: str) -> str:
@@ -210,6 +229,20 @@ def _feature_names(members: Sequence[_Member]) -> list[str]:
 def _value(finding: FindingFacts, name: str) -> float:
     value = finding.features.get(name, math.nan)
     return math.log(value) if name in _LOG_FEATURES and value > 0 else value
+
+
+def _with_neighbours(task: _Task, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probabilities, each class's with those of its neighbours where values are steps of a scale."""
+    if task.what in _NOMINAL:
+        return probabilities
+    found = probabilities.copy()
+    found[:, :-1] += probabilities[:, 1:]
+    found[:, 1:] += probabilities[:, :-1]
+    return np.minimum(found, 1.0)
+
+
+def _is_near(task: _Task, index: int, suggested: int) -> bool:
+    return abs(suggested - int(task.labels[index])) <= (0 if task.what in _NOMINAL else 1)
 
 
 def _skill(told: OutOfSample, classes: int) -> float:
@@ -234,4 +267,4 @@ def _telling(
 
 
 def _known(column: NDArray[np.float64]) -> NDArray[np.float64]:
-    return column[np.isfinite(column)]
+    return np.asarray(column[np.isfinite(column)])

@@ -35,7 +35,7 @@ def out_of_sample(
 
     ``values``: (n, features), NaN where unknown: replaced by the median of the training part, with an indicator
     beside it, for what cannot be measured (a point has no volume) tells something too. Features are standardised.
-    Classes are weighed alike. Folds keep a patient together and classes in proportion (StratifiedGroupKFold).
+    Folds keep a patient together and classes in proportion (StratifiedGroupKFold).
     Raises NotApplicable ``too-few-patients`` where a class has fewer patients than folds.
     """
     # Late: scikit-learn takes half a second to import, and most who load the checks never get here.
@@ -58,7 +58,7 @@ def out_of_sample(
         model = make_pipeline(
             SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
             StandardScaler(),
-            LogisticRegression(C=0.5, class_weight="balanced", max_iter=500),
+            LogisticRegression(C=0.5, max_iter=500),
         )
         with warnings.catch_warnings():
             # A fit that stopped short of its last digit still ranks; its skill is measured below.

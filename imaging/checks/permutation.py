@@ -33,8 +33,8 @@ class UseOfWords:
 def use_of_words(*, units: NDArray[np.int_], groups: Sequence[str], words: Sequence[str], seed: int) -> UseOfWords:
     """Return whether groups use words differently. Needs two groups and two words in use.
 
-    ``units``: (n, words) counts, a row for each annotation set: marks within one are not independent, so that whole
-    sets are permuted between groups and not marks. ``groups``: that of each row. The statistic is G (likelihood
+    ``units``: (n, words) counts, a row for each patient and group: marks of one patient are not independent, so that
+    whole rows are permuted between groups and not marks. ``groups``: that of each row. The statistic is G (likelihood
     ratio); p is (1 + permutations at least as large) / (1 + permutations). Where none is, the tail is that of a
     scaled chi-square with the permutations' mean and variance (Satterthwaite), never above the permutations' own
     bound. Deterministic in ``seed``. Sources: Good, Permutation Tests (2005); Bergsma, Journal of the Korean

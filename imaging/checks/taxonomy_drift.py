@@ -20,7 +20,7 @@ from imaging.types import Rejection
 LEAST_EFFECT = 0.1
 """Cramer's V below which a difference is small (Cohen 1988) and no concern, however sure it is."""
 
-_LEAST_SETS = 3
+_LEAST_PATIENTS = 3
 _LEAST_MARKS = 30
 _TIMES = 4
 _FACTORS = ("reader", "guideline", "time")
@@ -37,8 +37,8 @@ class _Question:
 class TaxonomyDrift:
     """A permutation test for category and each rating by reader, guideline and time (see ``permutation``).
 
-    Sets are taken as the units that might have come from anybody: cases are held to be given to readers, and read in
-    time, without regard to what is on them. Where they are not, a difference of the cases shows as one of their
+    A patient's marks within one group are the unit that might have come from any group, for they are not independent
+    of each other: cases are held to be given to readers, and read in time, without regard to what is on them. Where they are not, a difference of the cases shows as one of their
     readers; the reason says "differs", not "errs". P-values are corrected for the number of questions (Holm), and
     differences below ``LEAST_EFFECT`` are not reported.
     """
@@ -144,29 +144,29 @@ def _groups(facts: DatasetFacts, factor: str) -> dict[str, str]:
 def _ask(
     facts: DatasetFacts, what: str, factor: str, groups: dict[str, str], parameters: DatasetParameters
 ) -> _Question | None:
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     places: dict[str, set[str]] = defaultdict(set)
     for series, finding in findings_of(facts):
         word = _word(finding, what)
         if word is not None and finding.set_id in groups:
-            counts[finding.set_id][word] += 1
-            places[finding.set_id].add(series.series_instance_uid)
-    sets_of = Counter(groups[set_id] for set_id in counts)
+            group = groups[finding.set_id]
+            counts[series.patient, group][word] += 1
+            places[group].add(series.series_instance_uid)
+    patients_of = Counter(group for _patient, group in counts)
     # Who labelled one or two cases has shown no habit yet.
-    kept = sorted(set_id for set_id in counts if sets_of[groups[set_id]] >= _LEAST_SETS)
-    words = _words([counts[set_id] for set_id in kept], parameters.least_class)
-    if len({groups[set_id] for set_id in kept}) < 2 or len(set(words.values())) < 2:
+    kept = sorted(unit for unit in counts if patients_of[unit[1]] >= _LEAST_PATIENTS)
+    words = _words([counts[unit] for unit in kept], parameters.least_class)
+    if len({group for _patient, group in kept}) < 2 or len(set(words.values())) < 2:
         return None
     names = sorted(set(words.values()))
     units: NDArray[np.int_] = np.zeros((len(kept), len(names)), dtype=np.int_)
-    for row, set_id in enumerate(kept):
-        for word, count in counts[set_id].items():
+    for row, unit in enumerate(kept):
+        for word, count in counts[unit].items():
             units[row, names.index(words[word])] += count
     if units.sum() < _LEAST_MARKS:
         return None
-    answer = use_of_words(units=units, groups=[groups[one] for one in kept], words=names, seed=parameters.seed)
-    concerned = sorted({uid for one in kept if groups[one] == answer.group for uid in places[one]})
-    return _Question(what, factor, answer, tuple(concerned))
+    answer = use_of_words(units=units, groups=[group for _patient, group in kept], words=names, seed=parameters.seed)
+    return _Question(what, factor, answer, tuple(sorted(places[answer.group])))
 
 
 def _word(finding: FindingFacts, what: str) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage import measure as surfaces
+from skimage import measure as measure_module
 
 from imaging.facts.lungs import CoarseLungs, depth_at_mm
 from imaging.masks.build import mask_from_sphere
@@ -92,6 +93,7 @@ def _size(mask: Mask) -> dict[str, float]:
 def _surface_mm2(mask: Mask) -> float:
     """Area of the half-way surface by marching cubes (Lewiner), in the grid's spacing."""
     padded = np.pad(mask.voxels, 1).astype(np.float32)
+    surfaces: Any = measure_module
     corners, faces, _normals, _values = surfaces.marching_cubes(padded, 0.5, spacing=mask.grid.spacing_mm)
     return float(surfaces.mesh_surface_area(corners, faces))
 

@@ -12,13 +12,16 @@ from imaging.geometry.affine import to_index
 from imaging.geometry.regions import lung_region
 from imaging.types import PointMm, Volume
 
-WORKING_STEP_MM = 4.0
+SLICE_STEP_MM = 5.0
+IN_PLANE_STEP_MM = 3.0
+"""Between the lungs and outside the chest a wall may be a centimetre thin in the slice, and has to be seen."""
+
 CLOSING_MM = 12.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CoarseLungs:
-    """A volume at about 4 mm and where its lungs are.
+    """A volume at 3 to 5 mm and where its lungs are.
 
     ``hounsfield`` and ``region``: (slices, rows, columns), every ``steps``-th voxel of the volume along each axis.
     ``depth_mm``: distance to the border of the lungs, positive inside, negative outside; None where there are none.
@@ -32,9 +35,12 @@ class CoarseLungs:
 
 
 def coarse_lungs(volume: Volume) -> CoarseLungs:
-    """Return the lungs of a volume at about 4 mm; ``regions.lung_region`` says what counts as lung."""
+    """Return the lungs of a volume, every few millimetres; ``regions.lung_region`` says what counts as lung."""
     spacing = volume.grid.spacing_mm
-    first, second, third = (max(1, round(WORKING_STEP_MM / step)) for step in spacing)
+    first, second, third = (
+        max(1, int(limit / step))
+        for limit, step in zip((SLICE_STEP_MM, IN_PLANE_STEP_MM, IN_PLANE_STEP_MM), spacing, strict=True)
+    )
     coarse = np.ascontiguousarray(volume.hounsfield[::first, ::second, ::third])
     sampling = (first * spacing[0], second * spacing[1], third * spacing[2])
     region = lung_region(hounsfield=coarse, spacing_mm=sampling, closing_mm=CLOSING_MM)
