@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from imaging.phantom.label_errors import ErrorKind, InjectedError, Severity
-from imaging.scoring.matching import Match, Verdict, hits_error, matched
-from imaging.types import PointMm
+from imaging.scoring.matching import Excuse, Match, Verdict, matched, meets
+from imaging.scoring.subjects import subject_of
+from imaging.types import LabelIssue, PointMm
 from tests.imaging.scoring.examples import issue
 
 PLACE: PointMm = (10.0, 20.0, 30.0)
+SIZES = {"n1": 12.0, "n2": 3.0}
+
+
+@dataclass(frozen=True)
+class Thing:
+    set_id: str
+    place_mm: PointMm
+    radius_mm: float
 
 
 def error(
@@ -15,64 +27,79 @@ def error(
     *,
     set_id: str = "a",
     finding_id: str | None = "a-1",
+    nodule_id: str | None = "n1",
     place_mm: PointMm = PLACE,
 ) -> InjectedError:
-    return InjectedError(kind, Severity.MODERATE, set_id, finding_id, "n1", place_mm, 2.0)
+    return InjectedError(kind, Severity.MODERATE, set_id, finding_id, nodule_id, place_mm, 2.0)
 
 
-def test_the_same_finding_is_a_hit_wherever_the_evidence_points() -> None:
-    assert hits_error(issue=issue(place_mm=(90.0, 0.0, 0.0)), error=error())
+def is_met(seen: LabelIssue, made: InjectedError) -> bool:
+    return meets(subject=subject_of(seen), error=made, diameters_mm=SIZES)
 
 
-def test_another_set_is_never_a_hit() -> None:
-    assert not hits_error(issue=issue(set_id="b"), error=error())
+def verdicts(
+    issues: Sequence[LabelIssue], errors: Sequence[InjectedError], excuses: Sequence[Excuse] = ()
+) -> list[Match]:
+    return list(matched(issues=issues, errors=errors, excuses=excuses, diameters_mm=SIZES))
 
 
-def test_a_place_is_a_hit_within_half_the_diameter_and_at_least_two_and_a_half_millimetres() -> None:
-    missing = error(ErrorKind.MISSING, finding_id=None)
-    for radius, reach in ((6.0, 6.0), (1.0, 2.5)):
-        inside = issue(finding_id=None, radius_mm=radius, place_mm=(10.0 + reach, 20.0, 30.0))
-        outside = issue(finding_id=None, radius_mm=radius, place_mm=(10.0 + reach + 0.01, 20.0, 30.0))
-        assert hits_error(issue=inside, error=missing)
-        assert not hits_error(issue=outside, error=missing)
+def test_the_same_finding_is_met_wherever_the_evidence_points() -> None:
+    assert is_met(issue(place_mm=(90.0, 0.0, 0.0)), error())
+
+
+def test_another_set_is_never_met() -> None:
+    assert not is_met(issue(set_id="b"), error())
+
+
+def test_an_issue_on_another_finding_is_no_hit_however_near_but_for_a_lesion_marked_twice() -> None:
+    assert not is_met(issue(finding_id="a-2", place_mm=PLACE), error())
+    assert is_met(issue(finding_id="a-2", place_mm=PLACE), error(ErrorKind.DUPLICATED))
+
+
+def test_an_empty_place_is_met_within_half_the_true_diameter_and_at_least_two_and_a_half_millimetres() -> None:
+    for nodule, reach in (("n1", 6.0), ("n2", 2.5)):
+        missing = error(ErrorKind.MISSING, finding_id=None, nodule_id=nodule)
+        assert is_met(issue(finding_id=None, place_mm=(10.0 + reach, 20.0, 30.0)), missing)
+        assert not is_met(issue(finding_id=None, place_mm=(10.01 + reach, 20.0, 30.0)), missing)
 
 
 def test_an_issue_and_an_error_meet_one_to_one_and_the_surest_chooses_first() -> None:
-    first, second = error(), error(finding_id="a-2", place_mm=(12.0, 20.0, 30.0))
-    weak = issue(finding_id="a-1", score=0.4)
-    strong = issue(finding_id="a-1", score=0.9)
-    found = matched(issues=[weak, strong], errors=[first, second])
-    assert found == (Match(Verdict.FOUND, 1), Match(Verdict.FOUND, 0))
-    third = issue(finding_id="a-1", score=0.1)
-    assert matched(issues=[weak, strong, third], errors=[first, second])[2] == Match(Verdict.AGAIN, 0)
+    missing = error(ErrorKind.MISSING, finding_id=None)
+    weak = issue(check="missing_nodule", finding_id=None, score=0.4)
+    strong = issue(check="missing_nodule", finding_id=None, score=0.9, place_mm=(13.0, 20.0, 30.0))
+    assert verdicts([weak, strong], [missing]) == [Match(Verdict.AGAIN, 0), Match(Verdict.FOUND, 0)]
 
 
 def test_an_issue_takes_the_error_on_its_own_finding_before_a_nearer_one() -> None:
     own = error(place_mm=(13.0, 20.0, 30.0))
-    nearer = error(finding_id="a-2")
-    assert matched(issues=[issue()], errors=[nearer, own]) == (Match(Verdict.FOUND, 1),)
+    nearer = error(ErrorKind.DUPLICATED, finding_id="a-2")
+    assert verdicts([issue()], [nearer, own]) == [Match(Verdict.FOUND, 1)]
 
 
 def test_where_nothing_is_wrong_an_issue_is_false() -> None:
-    assert matched(issues=[issue(place_mm=(80.0, 0.0, 0.0), finding_id="a-9")], errors=[error()]) == (
-        Match(Verdict.FALSE, None),
-    )
+    assert verdicts([issue(finding_id="a-9")], [error()]) == [Match(Verdict.FALSE, None)]
 
 
-def test_a_spoilt_set_is_found_by_geometry_and_what_others_say_of_its_labels_is_a_consequence() -> None:
+def test_anything_said_of_a_spoilt_set_is_right_and_counts_once() -> None:
     spoilt = error(ErrorKind.MIRRORED, finding_id=None)
-    whole = issue(check="geometry_mismatch", finding_id=None, score=0.7, evidence={"scope": "set"})
-    label = issue(check="geometry_mismatch", score=0.6)
-    missed = issue(check="missing_nodule", finding_id=None, score=0.95)
-    elsewhere = issue(set_id="b")
-    assert matched(issues=[whole, label, missed, elsewhere], errors=[spoilt]) == (
+    whole = issue(check="geometry_mismatch", finding_id=None, score=0.9, evidence={"scope": "set"})
+    missed = issue(check="missing_nodule", finding_id=None, score=0.7)
+    assert verdicts([missed, whole, issue(set_id="b")], [spoilt]) == [
+        Match(Verdict.AGAIN, 0),
         Match(Verdict.FOUND, 0),
-        Match(Verdict.AGAIN, 0),
-        Match(Verdict.AGAIN, 0),
         Match(Verdict.FALSE, None),
-    )
+    ]
 
 
 def test_an_issue_on_a_set_is_no_hit_for_an_error_of_one_label() -> None:
     whole = issue(check="geometry_mismatch", finding_id=None, evidence={"kind": "import"})
-    assert not hits_error(issue=whole, error=error(ErrorKind.MISSING, finding_id=None))
+    assert not is_met(whole, error(ErrorKind.MISSING, finding_id=None))
+
+
+def test_what_a_reader_did_of_their_own_accord_is_neither_right_nor_wrong() -> None:
+    own = Thing("a", (12.0, 20.0, 30.0), 3.0)
+    assert verdicts([issue()], [], [own]) == [Match(Verdict.EXCUSED, None)]
+    assert verdicts([issue(set_id="b")], [], [own]) == [Match(Verdict.FALSE, None)]
+    everyones = Thing("", (12.0, 20.0, 30.0), 3.0)
+    assert verdicts([issue(set_id="b")], [], [everyones]) == [Match(Verdict.EXCUSED, None)]
+    assert verdicts([issue()], [error()], [own]) == [Match(Verdict.FOUND, 0)]
