@@ -22,7 +22,7 @@ DASHES = ("", "7 2.5", "2.2 2.2", "9 2.5 2 2.5")
 PANEL = 176
 STRIP = 84
 _TOP, _BOTTOM, _APART = 20, 26, 8
-_LEAST_PIXELS, _MOST_PIXELS = 24, 110
+_LEAST_PIXELS, _MOST_PIXELS, _FARTHEST_PIXELS = 24, 110, 240
 _MOST_SLICES = 40
 
 
@@ -31,7 +31,7 @@ def drawing(*, scan: MarkedScan, issue: MarkIssue) -> str:
     suspects = [mark for mark in scan.of(issue.reader) if mark.number in issue.marks]
     around = [mark for mark in scan.marks if mark in suspects or _meets(mark, suspects, scan)]
     slices = _slices(issue.place, suspects, scan)
-    left, top, side = _window(issue.place, around, slices)
+    left, top, side = _window(issue.place, around, suspects, slices)
     shown = [mark for mark in scan.marks if _in_view(mark, slices, left, top, side)]
     width = STRIP + len(slices) * (PANEL + _APART)
     height = _TOP + PANEL + _BOTTOM
@@ -44,10 +44,11 @@ def drawing(*, scan: MarkedScan, issue: MarkIssue) -> str:
         x = STRIP + number * (PANEL + _APART)
         parts.append(_panel(scan, issue, shown, suspects, z, (left, top, side), x))
     scale = PANEL / side
+    bar = 10 if side < 120 else 50
     bar_y = _TOP + PANEL + 10
     parts.append(
-        f'<path class="bar" d="M{STRIP} {bar_y}h{10 * scale:.1f}"/>'
-        f'<text x="{STRIP + 10 * scale + 5:.1f}" y="{bar_y + 4}">10 pixels</text></svg>'
+        f'<path class="bar" d="M{STRIP} {bar_y}h{bar * scale:.1f}"/>'
+        f'<text x="{STRIP + bar * scale + 5:.1f}" y="{bar_y + 4}">{bar} pixels</text></svg>'
     )
     return "".join(parts)
 
@@ -75,12 +76,14 @@ def _panel(
     scale = PANEL / side
     here = abs(z - issue.place.z_mm) < 0.01
     drawn: list[str] = []
-    for mark in sorted(shown, key=lambda one: (one in suspects, -one.reader)):
+    # The mark in question lies beneath, thick, so that another reader's line on the same pixels is seen on it.
+    for mark in sorted(shown, key=lambda one: (one not in suspects, -one.reader)):
         for contour in mark.contours:
-            if abs(contour.z_mm - z) < 0.01:
+            if abs(contour.z_mm - z) < 0.01 and _seen(contour, left, top, side):
                 drawn.append(_contour(mark, contour, mark in suspects, scale))
     ring = ""
-    if here:
+    at = (round(issue.place.x), round(issue.place.y))
+    if here and not any(at in contour.enclosed for mark in suspects for contour in mark.contours if contour.z_mm == z):
         ring = (
             f'<circle class="ring" cx="{(issue.place.x + 0.5) * scale:.1f}" cy="{(issue.place.y + 0.5) * scale:.1f}" '
             f'r="{max(9.0, 2.2 * scale):.1f}"/>'
@@ -128,15 +131,17 @@ def _path(points: Sequence[Pixel], scale: float, *, closed: bool) -> str:
 
 def _point(mark: Mark, at: Pixel, suspect: bool, scale: float) -> str:
     x, y = (at[0] + 0.5) * scale, (at[1] + 0.5) * scale
-    stroke, size, line = colour(mark.reader), (6.5 if suspect else 4.5), (2.6 if suspect else 1.6)
+    # Sizes differ by reader, so that marks on one pixel are all seen.
+    size, line = (8.5, 2.8) if suspect else (7.6 - 1.1 * ((mark.reader - 1) % 4), 1.5)
+    stroke = colour(mark.reader)
     if mark.category is Category.NON_NODULE:
         shape = f"M{x - size:.1f} {y - size:.1f}L{x + size:.1f} {y + size:.1f}M{x - size:.1f} {y + size:.1f}"
         return f'<path d="{shape}L{x + size:.1f} {y - size:.1f}" stroke="{stroke}" stroke-width="{line}" fill="none"/>'
     if mark.outlined:
-        shape = f"M{x:.1f} {y - size:.1f}l{size} {size}l{-size} {size}l{-size} {-size}Z"
+        shape = f"M{x:.1f} {y - size:.1f}l{size:.1f} {size:.1f}l{-size:.1f} {size:.1f}l{-size:.1f} {-size:.1f}Z"
         return f'<path d="{shape}" fill="{stroke}"/>'
     return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}" stroke="{stroke}" stroke-width="{line}" fill="none"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}" stroke="{stroke}" stroke-width="{line}" fill="none"/>'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.3" fill="{stroke}"/>'
     )
 
@@ -153,7 +158,7 @@ def _strip(scan: MarkedScan, issue: MarkIssue, marks: Sequence[Mark], slices: Se
     for reader in range(1, scan.readers + 1):
         x = 4 + (reader - 1) * 16
         held = "r asked" if reader == issue.reader else "r"
-        parts.append(f'<text class="{held}" x="{x + 6}" y="{_TOP - 6}" fill="{colour(reader)}">{reader}</text>')
+        parts.append(f'<text class="{held}" x="{x + 6}" y="{_TOP - 6}" style="fill:{colour(reader)}">{reader}</text>')
         there = {round((high - one.z_mm) / step) for mark in marks if mark.reader == reader for one in mark.contours}
         for row in range(rows):
             if row in there:
@@ -184,17 +189,23 @@ def _slices(place: Place, suspects: Sequence[Mark], scan: MarkedScan) -> list[fl
     return [at(place.z_mm + step), place.z_mm, at(place.z_mm - step)]
 
 
-def _window(place: Place, marks: Iterable[Mark], slices: Sequence[float]) -> tuple[float, float, float]:
-    """Return the left and top edge and the side, in pixels, of a square that shows the marks of the place."""
+def _window(
+    place: Place, marks: Iterable[Mark], suspects: Sequence[Mark], slices: Sequence[float]
+) -> tuple[float, float, float]:
+    """Return the left and top edge and the side, in pixels, of a square that shows the marks of the place.
+
+    It reaches further for the mark in question than for others, so that a stray is seen with what it strayed from.
+    """
     points = [
         pixel
         for mark in marks
         for contour in mark.contours
-        if contour.z_mm in slices and distance(contour.points, place.x, place.y) < _MOST_PIXELS / 2
+        if contour.z_mm in slices
+        and distance(contour.points, place.x, place.y) < (_FARTHEST_PIXELS if mark in suspects else _MOST_PIXELS / 2)
         for pixel in contour.points
     ] + [(round(place.x), round(place.y))]
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    side = min(_MOST_PIXELS, max(_LEAST_PIXELS, 1.25 * (max(max(xs) - min(xs), max(ys) - min(ys)) + 1) + 4))
+    side = min(_FARTHEST_PIXELS, max(_LEAST_PIXELS, 1.25 * (max(max(xs) - min(xs), max(ys) - min(ys)) + 1) + 4))
     x, y = (min(xs) + max(xs) + 1) / 2, (min(ys) + max(ys) + 1) / 2
     # What is asked about stays in view where not all fits.
     x = min(max(x, place.x + 5 - side / 2), place.x - 4 + side / 2)
@@ -203,10 +214,11 @@ def _window(place: Place, marks: Iterable[Mark], slices: Sequence[float]) -> tup
 
 
 def _in_view(mark: Mark, slices: Sequence[float], left: float, top: float, side: float) -> bool:
-    return any(
-        one.z_mm in slices and any(left <= x <= left + side and top <= y <= top + side for x, y in one.points)
-        for one in mark.contours
-    )
+    return any(one.z_mm in slices and _seen(one, left, top, side) for one in mark.contours)
+
+
+def _seen(contour: Contour, left: float, top: float, side: float) -> bool:
+    return any(left <= x <= left + side and top <= y <= top + side for x, y in contour.points)
 
 
 def _meets(mark: Mark, suspects: Sequence[Mark], scan: MarkedScan) -> bool:

@@ -66,6 +66,7 @@ def render_marks(audit: MarksAudit) -> str:
     environment.filters["colour"] = colour
     environment.filters["dash"] = dash
     environment.filters["band"] = _band
+    environment.filters["typeset"] = lambda text: text.replace(">=", "≥").replace("'", "’")
     scans = shown_scans(audit.survey)
     every = sorted((one for scan in scans for _, group in scan.groups for one in group), key=lambda one: one.number)
     return environment.get_template("marks.html").render(

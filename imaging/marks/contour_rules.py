@@ -59,7 +59,7 @@ class StrayContour:
             strength, where = (0.35 if points == 1 else 0.5), "It is an exclusion, so at most these pixels are left out"
         elif beside:
             strength, where = 0.95 if away > 5 else 0.85, "The slice has a contour of its own"
-            where += f", {away:.0f} pixels away" if away > 1.5 else " that it touches"
+            where += f", {counted(round(away), 'pixel')} away" if away > 1.5 else " that it touches"
         elif last:
             strength = 0.8 if away > 3 else 0.55
             where = "It is the last slice of this outline, where a contour may have been begun and not drawn"

@@ -146,8 +146,8 @@ class SeveralParts:
             marks=(mark.number,),
             place=best.place,
             strength=strength,
-            reason=f"This one mark has {len(parts)} parts that nowhere touch, the nearest {away:.0f} pixels apart: "
-            f"perhaps several lesions, perhaps a contour in the wrong place. {said}",
+            reason=f"This one mark has {len(parts)} parts that nowhere touch, the nearest "
+            f"{counted(round(away), 'pixel')} apart: perhaps several lesions, or a contour in the wrong place. {said}",
             features={
                 "parts": len(parts),
                 "distance_pixels": away,

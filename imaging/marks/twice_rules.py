@@ -8,6 +8,7 @@ from itertools import combinations
 
 from imaging.marks.relations import (
     Meeting,
+    counted,
     meeting,
     outlines_met,
     readers_in_words,
@@ -178,9 +179,11 @@ def _pair_issue(kind: Kind, one: Mark, other: Mark, met: Meeting, scan: MarkedSc
     if met.share is not None:
         where = f"share {met.share:.0%} of the smaller outline"
     elif met.slices < 0.5:
-        where = "lie on one pixel" if met.pixels < 0.5 else f"lie {met.pixels:.0f} pixels apart on one slice"
+        where = (
+            "lie on one pixel" if met.pixels < 0.5 else f"lie {counted(round(met.pixels), 'pixel')} apart on one slice"
+        )
     else:
-        where = f"lie {met.pixels:.0f} pixels apart on neighbouring slices"
+        where = f"lie {counted(round(met.pixels), 'pixel')} apart on neighbouring slices"
     what = (
         f"Two marks of this reader, both {one.category.value},"
         if said == "both"
