@@ -7,12 +7,12 @@ import torch
 from imaging.inference.sampling import WorkingVolume
 from imaging.phantom.chest import chest_phantom
 from imaging.training.backgrounds import WORKING_MM, Ground, make_ground
-from imaging.training.evaluate import Trial, calibration_of, judge, threshold_at
 from imaging.training.log_filter import blob_candidates
 from imaging.training.losses import centre_loss, mask_loss
 from imaging.training.patches import SIZE, draw_patch
 from imaging.training.pool import POOL_SIZE, RENEW_EVERY_STEPS, pool_seeds
 from imaging.training.trial_nodules import insert_trial_nodules
+from imaging.training.trials import Trial, calibration_of, judge, threshold_at
 from imaging.types import Candidate, Sphere
 
 
@@ -116,7 +116,7 @@ def test_a_nodule_is_found_once_and_a_second_candidate_on_it_is_not_counted_fals
 
 
 def test_calibration_rises_and_follows_the_share_of_hits() -> None:
-    from imaging.training.evaluate import Outcome
+    from imaging.training.trials import Outcome
 
     generator = np.random.default_rng(0)
     raw = generator.uniform(0.05, 0.95, 4000)
