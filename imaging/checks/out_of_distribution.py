@@ -138,7 +138,7 @@ class OutOfDistribution:
                     check_version=self.version,
                     kind="rare-acquisition",
                     series=tuple(uids),
-                    score=score * UNUSUAL_IS_WRONG,
+                    score=score,
                     reason=(
                         f"{series_counted(count)} of {total} "
                         f"{'has' if count == 1 else 'have'} {tag.replace('_', ' ')} {value[:60]!r}, which is rare "
@@ -148,7 +148,7 @@ class OutOfDistribution:
                     evidence={"tag": tag, "value": value, "series": count, "of": total, "tail": tail},
                 )
             )
-        return [one for one in found if one.score >= parameters.report_from]
+        return found
 
     def _silent_model(self, facts: DatasetFacts) -> list[Concern]:
         reasons: dict[str, list[str]] = {}

@@ -48,7 +48,7 @@ def one_series(*, seed: int, number: int, lesions: int, readers: int, slices: in
                     size=size,
                     density=density,
                     malignancy=malignancy,
-                    day=f"2026-0{1 + number % 9}-1{reader}",
+                    day=f"2026-0{1 + number % 9}-10",
                 )
             )
     return SeriesFacts(
