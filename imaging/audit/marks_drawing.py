@@ -80,7 +80,8 @@ def _panel(
     for mark in sorted(shown, key=lambda one: (one not in suspects, -one.reader)):
         for contour in mark.contours:
             if abs(contour.z_mm - z) < 0.01 and _seen(contour, left, top, side):
-                drawn.append(_contour(mark, contour, mark in suspects, scale))
+                rank = suspects.index(mark) + 1 if mark in suspects else 0
+                drawn.append(_contour(mark, contour, rank, scale))
     ring = ""
     at = (round(issue.place.x), round(issue.place.y))
     if here and not any(at in contour.enclosed for mark in suspects for contour in mark.contours if contour.z_mm == z):
@@ -97,10 +98,12 @@ def _panel(
     )
 
 
-def _contour(mark: Mark, contour: Contour, suspect: bool, scale: float) -> str:
+def _contour(mark: Mark, contour: Contour, rank: int, scale: float) -> str:
+    """``rank``: 0 for a mark that is not in question, else its place among those that are."""
+    suspect = rank > 0
     stroke = colour(mark.reader)
     if len(set(contour.points)) == 1:
-        return _point(mark, contour.points[0], suspect, scale)
+        return _point(mark, contour.points[0], rank, scale)
     pattern = dash(mark.reader)
     style = f'stroke="{stroke}" stroke-width="{2.4 if suspect else 1.3}"'
     if pattern and not suspect:
@@ -110,6 +113,9 @@ def _contour(mark: Mark, contour: Contour, suspect: bool, scale: float) -> str:
         style = f'stroke="{stroke}" stroke-width="{1.8 if suspect else 1.1}" stroke-dasharray="1 2.6"'
     open_at = [jump for jump in jumps(contour.points) if jump.pixels > 2]
     path = _path(contour.points, scale, closed=not open_at)
+    if open_at:
+        # What an interrupted contour holds is the question; nothing is filled in for the reader.
+        fill = 'fill="none"'
     return f'<path d="{path}" {fill} {style}/>'
 
 
@@ -129,10 +135,10 @@ def _path(points: Sequence[Pixel], scale: float, *, closed: bool) -> str:
     return said + ("Z" if closed else "")
 
 
-def _point(mark: Mark, at: Pixel, suspect: bool, scale: float) -> str:
+def _point(mark: Mark, at: Pixel, rank: int, scale: float) -> str:
     x, y = (at[0] + 0.5) * scale, (at[1] + 0.5) * scale
-    # Sizes differ by reader, so that marks on one pixel are all seen.
-    size, line = (8.5, 2.8) if suspect else (7.6 - 1.1 * ((mark.reader - 1) % 4), 1.5)
+    # Sizes differ, so that marks on one pixel are all seen.
+    size, line = (4.5 + 4 * rank, 2.8 - 0.5 * (rank - 1)) if rank else (7.6 - 1.1 * ((mark.reader - 1) % 4), 1.5)
     stroke = colour(mark.reader)
     if mark.category is Category.NON_NODULE:
         shape = f"M{x - size:.1f} {y - size:.1f}L{x + size:.1f} {y + size:.1f}M{x - size:.1f} {y + size:.1f}"

@@ -255,16 +255,12 @@ class SliceUnlikeNeighbours:
         for mark in scan.marks:
             if not mark.outlined:
                 continue
-            zs = list(mark.planes)
-            for below, z, above in zip(zs, zs[1:], zs[2:], strict=False):
-                if slices_between(scan=scan, low_mm=below, high_mm=above) > 2:
-                    continue
-                found = _unlike(mark, below, z, above)
-                if found is not None and _larger(mark, below, z, above) and not (zs[0] < below and above < zs[-1]):
-                    # Beside the last slice of a nodule, which holds a cap of it, any slice is large.
-                    found = (1.0, found[1]) if found[0] else None
-                if found is not None:
-                    yield self._issue(mark, (below, z, above), found, scan)
+            candidates = _unlike_slices(mark, scan)
+            for number, (zs, found) in candidates.items():
+                # A slice that is too small makes those beside it look too large: the one that differs most is meant.
+                beside = [candidates[one][1] for one in (number - 1, number + 1) if one in candidates]
+                if all(found > other for other in beside):
+                    yield self._issue(mark, zs, found, scan)
 
     def _issue(
         self, mark: Mark, zs: tuple[float, float, float], found: tuple[float, float], scan: MarkedScan
@@ -293,6 +289,21 @@ class SliceUnlikeNeighbours:
             reason=f"The contour of this slice {said}.{tail}",
             features={"elsewhere": elsewhere, "area_factor": factor, "readers_alike": len(alike)},
         )
+
+
+def _unlike_slices(mark: Mark, scan: MarkedScan) -> dict[int, tuple[tuple[float, float, float], tuple[float, float]]]:
+    """Return the slices that differ from both neighbours, by number: their z with the neighbours', and how they do."""
+    found: dict[int, tuple[tuple[float, float, float], tuple[float, float]]] = {}
+    zs = list(mark.planes)
+    for number, (below, z, above) in enumerate(zip(zs, zs[1:], zs[2:], strict=False), start=1):
+        if slices_between(scan=scan, low_mm=below, high_mm=above) > 2:
+            continue
+        unlike = _unlike(mark, below, z, above)
+        # Beside the last slice of a nodule, which holds a cap of it, any slice is large.
+        capped = _larger(mark, below, z, above) and (number == 1 or number == len(zs) - 2)
+        if unlike is not None and (unlike[0] or not capped):
+            found[number] = ((below, z, above), unlike)
+    return found
 
 
 def _change(mark: Mark, below: float, z: float, above: float) -> tuple[bool, float] | None:

@@ -186,8 +186,8 @@ class SlicesAgainstOthers:
             marks=(mark.number,),
             place=place,
             strength=min(0.8, 0.3 + 0.75 * (share - 1 / 3)),
-            reason=f"The outline spans {counted(own, 'slice')}, those of {readers_in_words(list(others))} {usual:g} in "
-            f"the median. Counting both ends, it {said}.",
+            reason=f"The outline spans {counted(own, 'slice')}; the median of {readers_in_words(list(others))} is "
+            f"{usual:g}. Counting both ends, it {said}.",
             features={"slices_short": short, "slices_beyond": beyond, "share_of_usual": share, "readers": len(others)},
             others=tuple(sorted(others)),
         )
