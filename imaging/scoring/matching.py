@@ -1,10 +1,11 @@
 """Which issues found which injected error: the one rule by which scores are fitted and the checks are measured.
 
-An issue meets an error of one label if it names that label, or if it is about an empty place (for a lesion marked twice:
-about either mark) within max(d / 2, 2.5 mm) of the error's place, d being the true lesion's diameter. It meets an error
-of a whole set if it is about that set or anything in it, for no label of it is right. Issues and errors meet one to one,
-the surest issue first; further ones are neither right nor wrong, for they lead to what has been found already. So are
-issues about what can be called neither: what simulated readers did of their own accord, a background's own lesions.
+An issue meets an error of one label if it names that label, or if it is about an empty place (for a lesion marked
+twice: about either mark) within max(d / 2, 2.5 mm) of the error's place, d being the true lesion's diameter. It meets
+an error of a whole set if it is about that set or anything in it, for no label of it is right. Issues and errors meet
+one to one, the surest issue first; further ones are neither right nor wrong, for they lead to what has been found
+already. So are issues about what can be called neither: what simulated readers did of their own accord, a background's
+own lesions.
 """
 
 from __future__ import annotations
