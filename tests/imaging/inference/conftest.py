@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imaging.inference.backends import forget_backends
-from imaging.inference.bundle import MANIFEST, METADATA, WEIGHTS, bundle_digest, file_digests
+from imaging.inference.bundle import MANIFEST, METADATA, PLACE_WEIGHTS, WEIGHTS, bundle_digest, file_digests
 from imaging.phantom.chest import PhantomCase, chest_phantom
 
 
@@ -62,6 +62,23 @@ def make_bundle(folder: Path) -> Path:
         "sensitivity_by_diameter": [[4.0, 0.5]],
     }
     (path / METADATA).write_text(json.dumps({"name": "tiny", "version": "1", "qa_settings": settings}))
+    write_manifest(path)
+    return path
+
+
+def with_places(path: Path) -> Path:
+    """Give a bundle an untrained place network."""
+    import torch
+
+    from imaging.inference.place_network import build_place_network
+    from imaging.inference.place_settings import PlaceShape, place_settings_json
+
+    torch.manual_seed(1)
+    shape = PlaceShape(channels=(4, 4, 8, 8), head=4)
+    torch.save(build_place_network(shape).state_dict(), path / PLACE_WEIGHTS)
+    content = json.loads((path / METADATA).read_text())
+    content["qa_settings"]["places"] = place_settings_json(shape=shape, calibration=None, outline_calibration=None)
+    (path / METADATA).write_text(json.dumps(content))
     write_manifest(path)
     return path
 
