@@ -315,9 +315,12 @@ class Prediction:
     weights_sha256: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Case:
-    """What the checks look at: one volume, every annotation set on it, and the model's opinion if there is one."""
+    """What the checks look at: one volume, every annotation set on it, and the model's opinion if there is one.
+
+    It can be weakly referred to, so that what several checks compute of it is kept exactly as long as it lives.
+    """
 
     volume: Volume
     annotation_sets: tuple[AnnotationSet, ...]

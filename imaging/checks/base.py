@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, Protocol
 
-from imaging.types import Case, LabelIssue, Rejection
+from imaging.types import Case, Grid, LabelIssue, Rejection
+
+
+class Contour(StrEnum):
+    """Where a guideline has readers draw the line, and whether the labels as read still hold the voxels under it.
+
+    LIDC's readers drew along the first voxels outside the nodule, and the reader of its XML leaves those out:
+    ``OUTSIDE_LEFT_OUT``. The same contours as they come out of a tool that fills its polygons: ``OUTSIDE_KEPT``.
+    """
+
+    INSIDE = "the line belongs to the lesion"
+    OUTSIDE_LEFT_OUT = "the line lies outside the lesion; its voxels are not in the labels as read"
+    OUTSIDE_KEPT = "the line lies outside the lesion; its voxels are in the labels as read"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryConvention:
+    """How far outside the lesion a label's surface lies where its guideline was followed to the letter.
+
+    ``margin_mm``: what the guideline asks to be drawn beyond the visible edge, negative for a line drawn within it.
+    """
+
+    margin_mm: float
+    contour: Contour
+
+    def offset_mm(self, *, grid: Grid) -> float:
+        """Return the distance from the lesion's surface to a faithful label's, in mm, positive outwards."""
+        line = max(grid.spacing_mm[1:]) if self.contour is Contour.OUTSIDE_KEPT else 0.0
+        return self.margin_mm + line
+
+
+LIDC_CONVENTION = BoundaryConvention(margin_mm=0.0, contour=Contour.OUTSIDE_LEFT_OUT)
+"""Armato 2011: no margin, the contour along the first voxels outside, which the reader of the XML leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +59,9 @@ class CheckParameters:
     ``lung_closing_mm``: how wide vessels and nodules on the pleura may be to count as inside the lungs.
     ``body_threshold_hu``: what is denser than this belongs to the body or what it lies on.
     ``midline_margin_mm``: nearer than this to the middle of the body no side is named.
+    ``boundary_convention``: where the project's guideline has outlines drawn; subtracted before outlines are compared.
+    ``least_contrast_hu``: a label whose inside is no more than this denser than the lung around it shows nothing there.
+    ``calcified_hu``: denser than this on the whole is calcified; ``aerated_hu``: thinner than this is not solid.
 
     Weights and probabilities:
 
@@ -33,12 +70,19 @@ class CheckParameters:
     ``prior_spurious``: share of labels held to be spurious before anything is known about one.
     ``reader_sensitivity``: chance that a reader marks a true nodule; ``reader_false_mark``: that one marks a place that
     is none.
-    ``sole_mark_ceiling``: highest score against a mark which only one of several readers made: that is disagreement.
+    ``prior_merged``: share of outlines held to join two lesions before anything is known about one.
+    ``prior_elsewhere``: share of label sets held to belong to another image.
+    ``reader_share_spread``: sum of the parameters of the beta distribution of the share of readers who mark a true
+    nodule, with ``reader_sensitivity`` as its mean: the smaller, the more alike readers are in what they overlook.
+    ``nothing_there_odds``: how many times likelier a label without any contrast is where there is no nodule.
+    ``sole_mark_ceiling``: highest score against a mark which only one of several readers made, as long as nothing but
+    silence speaks against it: that is disagreement.
     ``shift_overlap``: IoU with the other outlines that a moved or mirrored label must reach to be called displaced.
     ``shift_gain``: how much better than the present place the displaced one must fit, as a difference of IoU.
     ``maximum_shift_slices``: farthest whole-slice shift that is tried.
     ``rating_gap``: difference to the other readers' median rating from which a rating is far apart.
     ``volume_ratio``: ratio of a reader's volume to the others' median from which volumes are far apart.
+    ``neck_share``: an outline narrower than this part of the smaller of its two bodies between them has a neck.
     ``candidate_floor``: candidates of the model below this probability are not looked at.
     ``report_from``: issues with a smaller score are not reported.
     """
@@ -54,17 +98,26 @@ class CheckParameters:
     lung_closing_mm: float
     body_threshold_hu: float
     midline_margin_mm: float
+    boundary_convention: BoundaryConvention
+    least_contrast_hu: float
+    calcified_hu: float
+    aerated_hu: float
     model_weight_in_readers: float
     small_mark_weight: float
     prior_spurious: float
+    prior_merged: float
+    prior_elsewhere: float
     reader_sensitivity: float
+    reader_share_spread: float
     reader_false_mark: float
+    nothing_there_odds: float
     sole_mark_ceiling: float
     shift_overlap: float
     shift_gain: float
     maximum_shift_slices: int
     rating_gap: int
     volume_ratio: float
+    neck_share: float
     candidate_floor: float
     report_from: float
 
@@ -83,28 +136,63 @@ CHEST_CT_NODULES = CheckParameters(
     lung_closing_mm=12.0,
     body_threshold_hu=-400.0,
     midline_margin_mm=15.0,
+    boundary_convention=LIDC_CONVENTION,
+    # Noise of a mean over 20 voxels of a thin slice stays below 20 HU; the faintest ground glass is some 150 denser.
+    least_contrast_hu=75.0,
+    calcified_hu=300.0,
+    aerated_hu=-500.0,
     model_weight_in_readers=4.0,
     small_mark_weight=0.5,
     prior_spurious=0.08,
+    prior_merged=0.05,
+    prior_elsewhere=0.02,
     # LIDC: of 2,669 lesions marked >= 3 mm by anyone 928 were marked by all four readers.
     reader_sensitivity=0.75,
+    # Beta(1.5, 0.5): of the nodules that one reader found, a quarter by none of one other, a twelfth by none of three.
+    reader_share_spread=2.0,
     reader_false_mark=0.05,
+    nothing_there_odds=6.0,
     sole_mark_ceiling=0.5,
     shift_overlap=0.4,
     shift_gain=0.25,
     maximum_shift_slices=5,
     rating_gap=3,
     volume_ratio=3.0,
+    neck_share=0.75,
     candidate_floor=0.2,
     report_from=0.2,
 )
 """The profile for nodules on chest CT. Its scores are reasoned, not calibrated: see ``imaging.checks.probability``."""
 
 
+def parameters_from_record(*, record: Mapping[str, Any]) -> CheckParameters:
+    """Return the parameters that ``dataclasses.asdict`` wrote, as a run keeps them.
+
+    Raises ValueError naming the parameters that the record lacks or that are not known: it was then written by another
+    version of the checks, and none is made up.
+    """
+    known = {field.name for field in fields(CheckParameters)}
+    astray = sorted(known.symmetric_difference(record))
+    if astray:
+        raise ValueError(f"the recorded parameters are of another version of the checks; they differ in {astray}")
+    convention = record["boundary_convention"]
+    return CheckParameters(
+        **{
+            **record,
+            "boundary_convention": BoundaryConvention(
+                margin_mm=float(convention["margin_mm"]), contour=Contour(convention["contour"])
+            ),
+        }
+    )
+
+
 class Check(Protocol):
     """One reason to suspect a label.
 
     ``name`` is stable. ``version`` changes whenever scores may change. ``run`` is a pure function of its arguments.
+    Every issue carries ``evidence["features"]``: the numbers that its score rests on, by the names that the check's
+    module documents in ``FEATURES`` (``imaging.checks.registry.FEATURES`` has them all). What is not known is left out;
+    ``kind_...`` are 1 for the kinds that an issue is of and 0 for the others.
     """
 
     @property

@@ -3,233 +3,207 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imaging.agreement.surface import surface_distances
 from imaging.checks.base import CheckParameters
-from imaging.checks.context import (
-    Mark,
-    candidates_of,
-    consensus_outline,
-    is_nodule,
-    marks_of,
-    read_sets,
-    speaker,
-    structures_passed_over,
+from imaging.checks.boundary_boxes import judge_box
+from imaging.checks.boundary_features import FEATURES, deviation_features
+from imaging.checks.boundary_parts import judge_fragments, judge_holes
+from imaging.checks.context import Mark, structures_passed_over
+from imaging.checks.deviation import (
+    CertainDifference,
+    Deviation,
+    alike_in_plane,
+    certain_difference,
+    length_judged,
+    measure_deviation,
 )
-from imaging.checks.issues import IssueBuilder
-from imaging.checks.places import candidate_is_finding, equivalent_diameter_mm, mask_fits
-from imaging.checks.probability import beyond_tolerance, pool
+from imaging.checks.issues import IssueBuilder, merged
+from imaging.checks.outline_parts import extent_beyond
+from imaging.checks.outline_references import MODEL, Reference, nodule_marks, references_of
+from imaging.checks.places import equivalent_diameter_mm
+from imaging.checks.probability import pool
 from imaging.checks.words import counted
 from imaging.errors import NotApplicable
-from imaging.masks.matching import match_lesions
 from imaging.masks.measure import centroid
-from imaging.masks.place import mask_holds
-from imaging.types import Action, Case, Finding, LabelIssue, Mask, PointMm, Prediction, Proposal, Rejection
-
-_ONE_READER = 0.5
-"""What the outline of one other reader weighs, 1 - 1 / (1 + 1)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Deviation:
-    """How one outline differs from one reference outline. ``shift_mm`` is the vector (x, y, z) from reference to label.
-
-    ``kind``: ``over`` (drawn too wide), ``under`` (too tight), ``shift``, ``shape``, or ``within`` the tolerance.
-    """
-
-    kind: str
-    bias_mm: float
-    mean_mm: float
-    hd95_mm: float
-    shift_mm: PointMm
-    tolerance_mm: float
-    score: float
+from imaging.types import Action, Case, LabelIssue, Mask, PointMm, Proposal, Rejection
 
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """One issue for each nodule outline that lies beyond the tolerance of its references.
+    """Issues of five families (``evidence["kind"]``), all on nodules.
 
-    References are the model's outline asked for at that place (or its candidate's), and the majority outline of the
-    other readers who marked the lesion. The deviation is the mean symmetric surface distance or the distance of the
-    centroids, whichever is larger; its score the probability that it exceeds the tolerance, given careful readers'
-    spread. The references' scores are pooled as weighted log-odds: the model weighs as much as it is sure of its own
-    outline, the others 1 - 1 / (1 + their number); so readers who support a label speak against a model that does not.
-    An imported algorithm that states no validated sizes weighs no more than one other reader. Masses and, for the
-    model, sizes it is not validated for are passed over, and so are boxes: a box is filled to its corners by no
-    nodule, so its faces are not compared with an outline, nor its volume.
+    *outline* (``over``, ``under``, ``shift``, ``shape``): the outline lies beyond the tolerance of its references: what
+    the model outlines when asked about the place (or its candidate's outline), and the majority outline of the other
+    readers. The guideline's own margin is allowed for (``BoundaryConvention``). The deviation is the mean symmetric
+    surface distance or the distance of the centroids, whichever is larger; its score the probability that it exceeds
+    the tolerance, given careful readers' spread. The references' scores are pooled as weighted log-odds: the model
+    weighs as much as it is sure of its own outline and, where it gives its probability voxel by voxel, of just those
+    voxels that differ; the others 1 - 1 / (1 + their number). So readers who support a label speak against a model
+    that does not. An imported algorithm that states no validated sizes weighs no more than one other reader.
+    *extra-slices*: the outline, alike in its other slices, goes on beyond the ends of its references; missing slices
+    are for ``incomplete_contour``.
+    *fragments* and *holes*: stray pieces that touch the outline nowhere, and voxels left out in its middle that are as
+    dense as the rest. They need no reference.
+    *loose-box*, *tight-box*, *shifted-box*: a box against the extents of the model's outline. A box is filled to its
+    corners by no nodule, so its faces are compared with extents alone, never with an outline, nor its volume.
+    Masses and, for the model, sizes it is not validated for are passed over. Features: ``boundary_features.FEATURES``.
     """
 
     name: str = "boundary"
-    version: str = "2"
+    version: str = "3"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
-        """Return the issues. Raises NotApplicable when there is no outline, or no model and no second reader."""
-        sets = read_sets(case=case)
-        if case.prediction is None and len(sets) < 2:
-            raise NotApplicable("no-reference", "one reader and no model: there is no second outline to compare with")
-        outlined = [finding for item in sets for finding in item.findings if _outline(finding) is not None]
-        if not outlined:
+        """Return the issues. Raises NotApplicable when no nodule has an outline, or a box with a model to compare."""
+        marks = nodule_marks(case=case)
+        judged = [
+            (mark, others)
+            for mark, others in marks
+            if mark.finding.mask is not None
+            or (mark.finding.box is not None and _boxed_reference(mark, case, parameters))
+        ]
+        if not judged:
             raise NotApplicable("no-outline", "no label on this case has an outline on its image")
-        issues = []
-        for lesion in match_lesions(sets):
-            marks = marks_of(lesion=lesion, sets=sets)
-            for mark in marks:
-                others = tuple(
-                    other for other in marks if other.set_id != mark.set_id and is_nodule(finding=other.finding)
-                )
-                issue = self._issue(mark, others, case, parameters)
-                if issue is not None:
-                    issues.append(issue)
-        return tuple(issues)
+        builder = IssueBuilder(check=self, case=case, parameters=parameters, names=FEATURES)
+        issues: list[LabelIssue] = []
+        for mark, others in judged:
+            references = references_of(case=case, mark=mark, others=others, parameters=parameters)
+            if mark.finding.mask is None:
+                issues.extend(judge_box(mark=mark, references=references, builder=builder))
+            elif equivalent_diameter_mm(mask=mark.finding.mask) <= parameters.mass_limit_mm:
+                issues.extend(_outline(mark, mark.finding.mask, others, references, builder))
+                issues.extend(_extra_slices(mark, mark.finding.mask, references, builder))
+                issues.extend(judge_fragments(mark=mark, references=references, builder=builder))
+                issues.extend(judge_holes(mark=mark, references=references, builder=builder))
+        return merged(issues=[issue for issue in issues if issue.score >= parameters.report_from])
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
-        """Return the outlines that are masses, the boxes, and what is no nodule."""
+        """Return the outlines that are masses or had nothing to be compared with, the boxes, and what is no nodule."""
         found = []
-        for item in read_sets(case=case):
-            for finding in item.findings:
-                if finding.box is not None and is_nodule(finding=finding):
-                    message = "a box is no outline; its edge was not judged"
-                    found.append(Rejection("box-without-outline", message, (finding.finding_id,)))
-                mask = _outline(finding)
-                if mask is not None and equivalent_diameter_mm(mask=mask) > parameters.mass_limit_mm:
-                    message = f"larger than {parameters.mass_limit_mm:g} mm is a mass; its outline was not judged"
-                    found.append(Rejection("mass", message, (finding.finding_id,)))
-        return (*found, *structures_passed_over(case=case))
-
-    def _issue(
-        self, mark: Mark, others: tuple[Mark, ...], case: Case, parameters: CheckParameters
-    ) -> LabelIssue | None:
-        mask = _outline(mark.finding)
-        if mask is None:
-            return None
-        diameter = equivalent_diameter_mm(mask=mask)
-        if diameter > parameters.mass_limit_mm:
-            return None
-        opinions: list[tuple[float, float]] = []
-        deviations: dict[str, Deviation] = {}
-        proposals: list[Proposal] = []
-        voters = 0
-        model = _model_outline(mark.finding, mask, diameter, case, parameters)
-        if model is not None:
-            outline, certainty = model
-            deviations["model"] = measure_deviation(label=mask, reference=outline, parameters=parameters)
-            opinions.append((deviations["model"].score, certainty))
-            own = case.prediction is None or case.prediction.validated_diameters_mm is not None
-            origin = "model outline" if own else "imported algorithm's outline"
-            proposals.append(Proposal(action=Action.REPLACE_OUTLINE, origin=origin, mask=outline))
-        consensus = consensus_outline(marks=others)
-        if consensus is not None:
-            outline, voters = consensus
-            deviations["others"] = measure_deviation(label=mask, reference=outline, parameters=parameters)
-            opinions.append((deviations["others"].score, 1 - 1 / (1 + voters)))
-            origin = "outline of the one other reader" if voters == 1 else f"majority outline of {voters} other readers"
-            proposals.append(Proposal(action=Action.REPLACE_OUTLINE, origin=origin, mask=outline))
-        if all(deviation.kind == "within" for deviation in deviations.values()):
-            return None
-        score = pool(opinions=tuple(opinions))
-        if score < parameters.report_from:
-            return None
-        centre = centroid(mask)
-        builder = IssueBuilder(check=self, case=case, parameters=parameters)
-        model_name = "the model" if case.prediction is None else speaker(prediction=case.prediction)
-        return builder.issue(
-            set_id=mark.set_id,
-            finding_id=mark.finding.finding_id,
-            place_mm=centre,
-            diameter_mm=diameter,
-            score=score,
-            reason=_reason(deviations, voters, builder.where(centre), model_name),
-            implicated=(mark.set_id, *(other.set_id for other in others)),
-            evidence={
-                "compared_with": {name: _as_evidence(deviation) for name, deviation in deviations.items()},
-                "other_outlines": voters,
-            },
-            proposals=tuple(proposals),
-        )
+        alone = []
+        for mark, others in nodule_marks(case=case):
+            finding = mark.finding
+            if finding.box is not None and not _boxed_reference(mark, case, parameters):
+                message = "a box is no outline; its edge was not judged"
+                found.append(Rejection("box-without-outline", message, (finding.finding_id,)))
+            if finding.mask is None:
+                continue
+            if equivalent_diameter_mm(mask=finding.mask) > parameters.mass_limit_mm:
+                message = f"larger than {parameters.mass_limit_mm:g} mm is a mass; its outline was not judged"
+                found.append(Rejection("mass", message, (finding.finding_id,)))
+            elif not references_of(case=case, mark=mark, others=others, parameters=parameters):
+                alone.append(finding.finding_id)
+        if alone:
+            outlines = counted(number=len(alone), noun="outline")
+            message = f"{outlines} had no second outline to be compared with, neither the model's nor another reader's"
+            found.append(Rejection("no-second-outline", message, tuple(sorted(alone))))
+        return (*sorted(found, key=lambda one: one.subjects), *structures_passed_over(case=case))
 
 
-def measure_deviation(*, label: Mask, reference: Mask, parameters: CheckParameters) -> Deviation:
-    """Return how far a label's outline lies from a reference outline on the same grid, and in which way.
-
-    Raises NotApplicable for an empty mask, GeometryError for different grids.
-    """
-    distances = surface_distances(first=label, second=reference)
-    centre, wanted = centroid(label), centroid(reference)
-    shift = (centre[0] - wanted[0], centre[1] - wanted[1], centre[2] - wanted[2])
-    moved = math.hypot(*shift)
-    tolerance = parameters.boundary_tolerance_mm + parameters.boundary_tolerance_share * equivalent_diameter_mm(
-        mask=reference
-    )
-    deviation = max(distances.mean_mm, moved)
-    if deviation <= tolerance:
-        kind = "within"
-    elif moved > tolerance and moved >= abs(distances.bias_mm):
-        kind = "shift"
-    elif abs(distances.bias_mm) >= distances.mean_mm / 2:
-        kind = "over" if distances.bias_mm > 0 else "under"
-    else:
-        kind = "shape"
-    return Deviation(
-        kind=kind,
-        bias_mm=distances.bias_mm,
-        mean_mm=distances.mean_mm,
-        hd95_mm=distances.hd95_mm,
-        shift_mm=shift,
-        tolerance_mm=tolerance,
-        score=beyond_tolerance(deviation=deviation, tolerance=tolerance, spread=parameters.reader_spread_mm),
-    )
+def _boxed_reference(mark: Mark, case: Case, parameters: CheckParameters) -> bool:
+    if mark.finding.box is None:
+        return False
+    references = references_of(case=case, mark=mark, others=(), parameters=parameters)
+    return any(reference.source == MODEL for reference in references)
 
 
-def _outline(finding: Finding) -> Mask | None:
-    return finding.mask if is_nodule(finding=finding) else None
-
-
-def _model_outline(
-    finding: Finding, mask: Mask, diameter_mm: float, case: Case, parameters: CheckParameters
-) -> tuple[Mask, float] | None:
-    prediction = case.prediction
-    if prediction is None:
-        return None
-    validated = prediction.validated_diameters_mm
-    if validated is not None and not validated[0] <= diameter_mm <= validated[1]:
-        return None
-    asked = _asked_for(mask, diameter_mm, prediction, case, parameters)
-    if asked is not None:
-        return asked
-    found = [
-        candidate
-        for candidate in candidates_of(case=case)
-        if candidate.probability >= prediction.threshold
-        and candidate.mask is not None
-        and candidate_is_finding(
-            candidate=candidate, finding=finding, grid=case.volume.grid, margin_mm=parameters.match_margin_mm
-        )
-    ]
-    if not found:
-        return None
-    best = max(found, key=lambda candidate: candidate.probability)
-    certainty = best.probability if validated is not None else min(best.probability, _ONE_READER)
-    return (best.mask, certainty) if best.mask is not None else None
-
-
-def _asked_for(
-    mask: Mask, diameter_mm: float, prediction: Prediction, case: Case, parameters: CheckParameters
-) -> tuple[Mask, float] | None:
+def _outline(
+    mark: Mark, mask: Mask, others: tuple[Mark, ...], references: tuple[Reference, ...], builder: IssueBuilder
+) -> Iterator[LabelIssue]:
+    parameters = builder.parameters
+    deviations = {
+        reference.source: measure_deviation(label=mask, reference=reference.mask, parameters=parameters)
+        for reference in references
+    }
+    if all(deviation.kind == "within" for deviation in deviations.values()):
+        return
+    certain = _certain(mask, references, builder)
+    opinions = []
+    for reference in references:
+        weight = reference.weight
+        if reference.source == MODEL and certain is not None:
+            # Half of its say it has by its outline, the other half by being sure of the voxels that differ.
+            weight *= 0.5 + 0.5 * certain.certain_share
+        opinions.append((deviations[reference.source].score, weight))
+    score = pool(opinions=tuple(opinions))
+    if score < parameters.report_from:
+        return
+    worst = max(deviations.values(), key=lambda deviation: deviation.score)
     centre = centroid(mask)
-    reach = max(parameters.match_margin_mm, diameter_mm / 2)
-    near = [
-        opinion
-        for opinion in prediction.outlines
-        if opinion.mask is not None
-        and mask_fits(mask=opinion.mask, volume=case.volume)
-        and (mask_holds(mask, opinion.place_mm) or math.dist(opinion.place_mm, centre) < reach)
-    ]
-    if not near:
-        return None
-    best = min(near, key=lambda opinion: math.dist(opinion.place_mm, centre))
-    return (best.mask, min(max(best.mean_probability, 0.0), 1.0)) if best.mask is not None else None
+    voters = max((reference.voters for reference in references), default=0)
+    yield builder.issue(
+        set_id=mark.set_id,
+        finding_id=mark.finding.finding_id,
+        place_mm=centre,
+        diameter_mm=equivalent_diameter_mm(mask=mask),
+        score=score,
+        reason=_reason(deviations, references, builder.where(centre), parameters),
+        implicated=(mark.set_id, *(other.set_id for other in others)),
+        evidence={
+            "kind": worst.kind,
+            "compared_with": {name: _as_evidence(deviation) for name, deviation in deviations.items()},
+            "other_outlines": voters,
+        },
+        features=deviation_features(
+            deviations=deviations, references=references, certain=certain, kind=worst.kind, voters=voters
+        ),
+        proposals=tuple(
+            Proposal(action=Action.REPLACE_OUTLINE, origin=reference.origin, mask=reference.mask)
+            for reference in references
+        ),
+    )
+
+
+def _certain(mask: Mask, references: tuple[Reference, ...], builder: IssueBuilder) -> CertainDifference | None:
+    offset = builder.parameters.boundary_convention.offset_mm(grid=builder.case.volume.grid)
+    for reference in references:
+        if reference.probability is not None:
+            return certain_difference(label=mask, probability=reference.probability, offset_mm=offset)
+    return None
+
+
+def _extra_slices(
+    mark: Mark, mask: Mask, references: tuple[Reference, ...], builder: IssueBuilder
+) -> Iterator[LabelIssue]:
+    parameters, step = builder.parameters, builder.case.volume.grid.spacing_mm[0]
+    found: list[tuple[Reference, int, float]] = []
+    beyond = False
+    for reference in references:
+        extent = extent_beyond(label=mask, reference=reference.mask, slices=reference.slices)
+        # What is missing at the other end by as much is a shift along the slices.
+        extra = max(0, extent.extra_slices - extent.missing_slices)
+        tolerance, score = length_judged(length_mm=extra * step, reference=reference.mask, parameters=parameters)
+        in_plane = alike_in_plane(label=mask, reference=reference.mask, parameters=parameters)
+        beyond = beyond or (extra * step > tolerance and in_plane)
+        found.append((reference, extra, score))
+    if not beyond:
+        return
+    most = max(extra for _, extra, _ in found)
+    going_on = [reference for reference, extra, _ in found if extra]
+    places = " and ".join(reference.named for reference in going_on)
+    verb = "ends" if len(going_on) == 1 else "end"
+    yield builder.about(
+        set_id=mark.set_id,
+        finding=mark.finding,
+        score=pool(opinions=tuple((score, reference.weight) for reference, _, score in found)),
+        reason=(
+            f"This outline ({builder.where(centroid(mask))}) goes on for {counted(number=most, noun='slice')} "
+            f"({most * step:.1f} mm) on which {places} {verb}. It may have been carried on beyond the nodule; an "
+            "outline on fewer slices may be right."
+        ),
+        evidence={"kind": "extra-slices", "extra_slices": most},
+        features={
+            "kind_extra_slices": 1.0,
+            "extra_slices_mm": most * step,
+            "reference_weight": max(reference.weight for reference, _, _ in found),
+        },
+        proposals=tuple(
+            Proposal(action=Action.REPLACE_OUTLINE, origin=reference.origin, mask=reference.mask)
+            for reference, extra, _ in found
+            if extra
+        ),
+    )
 
 
 def _as_evidence(deviation: Deviation) -> dict[str, object]:
@@ -244,9 +218,10 @@ def _as_evidence(deviation: Deviation) -> dict[str, object]:
     }
 
 
-def _reason(deviations: dict[str, Deviation], voters: int, where: str, model_name: str) -> str:
-    others = counted(number=voters, noun="other reader")
-    names = {"model": f"{model_name}'s outline", "others": f"the outline of {others}"}
+def _reason(
+    deviations: dict[str, Deviation], references: tuple[Reference, ...], where: str, parameters: CheckParameters
+) -> str:
+    names = {reference.source: reference.named for reference in references}
     parts = [f"{_said(deviation)} {names[name]}" for name, deviation in deviations.items()]
     worst = max(deviations.values(), key=lambda deviation: deviation.score)
     meaning = {
@@ -256,7 +231,9 @@ def _reason(deviations: dict[str, Deviation], voters: int, where: str, model_nam
         "shape": "Its shape differs on several sides; one of the other outlines may be right.",
         "within": "",
     }[worst.kind]
-    return f"This outline ({where}) {', and '.join(parts)}. {meaning}"
+    margin = parameters.boundary_convention.margin_mm
+    asked = f" The margin of {margin:g} mm that the guideline asks for is allowed for." if margin else ""
+    return f"This outline ({where}) {', and '.join(parts)}.{asked} {meaning}"
 
 
 def _said(deviation: Deviation) -> str:

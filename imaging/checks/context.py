@@ -1,14 +1,23 @@
-"""What several checks need to know about a case: who read it, who marked what, and what the model sees."""
+"""What several checks need to know about a case: who read it, who marked what, and what the model sees.
+
+What takes more than a look is computed once a case (``imaging.checks.once``), however many checks ask.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from imaging.agreement.fusion import majority
 from imaging.checks.base import CheckParameters
-from imaging.checks.places import finding_diameter_mm, mask_fits, on_image
+from imaging.checks.once import once
+from imaging.checks.places import candidate_is_finding, finding_diameter_mm, finding_reach_mm, mask_fits, on_image
 from imaging.checks.words import counted
 from imaging.errors import NotApplicable
+from imaging.masks.matching import match_lesions
+from imaging.masks.place import centre_of, mask_holds, radius_of
 from imaging.types import (
     Action,
     AnnotationSet,
@@ -18,6 +27,7 @@ from imaging.types import (
     Finding,
     Lesion,
     Mask,
+    OutlineOpinion,
     PointMm,
     Prediction,
     Proposal,
@@ -46,6 +56,10 @@ def read_sets(*, case: Case) -> tuple[AnnotationSet, ...]:
     Reference sets are derived from readers' sets and have no vote beside them; only where a case has nothing else are
     they audited themselves. Raises NotApplicable where nobody read the case, or nobody for nodules.
     """
+    return once(case=case, key="read_sets", compute=lambda: _read_sets(case))
+
+
+def _read_sets(case: Case) -> tuple[AnnotationSet, ...]:
     read = sorted((item for item in case.annotation_sets if item.read), key=lambda item: item.set_id)
     if not read:
         raise NotApplicable("nobody-read", "no reader has read this case, so there is no label to check")
@@ -114,12 +128,120 @@ def candidates_of(*, case: Case) -> tuple[Candidate, ...]:
 
     Raises NotApplicable where no model has looked at the case.
     """
-    return tuple(
-        candidate
-        if candidate.mask is None or mask_fits(mask=candidate.mask, volume=case.volume)
-        else replace(candidate, mask=None)
-        for candidate in prediction_of(case=case).candidates
+    candidates = prediction_of(case=case).candidates
+    return once(
+        case=case,
+        key="candidates_of",
+        compute=lambda: tuple(
+            candidate
+            if candidate.mask is None or mask_fits(mask=candidate.mask, volume=case.volume)
+            else replace(candidate, mask=None)
+            for candidate in candidates
+        ),
     )
+
+
+def candidates_at(*, case: Case, finding: Finding, margin_mm: float) -> tuple[Candidate, ...]:
+    """Return the model's candidates that are one thing with a finding, most probable first; none without a model."""
+    if case.prediction is None:
+        return ()
+    return _owned(case, margin_mm).get(finding, ())
+
+
+def findings_at(*, case: Case, candidate: Candidate, margin_mm: float) -> frozenset[Finding]:
+    """Return the read findings that are one thing with a candidate of ``candidates_of``."""
+    return frozenset(finding for finding, here in _owned(case, margin_mm).items() if candidate in here)
+
+
+def _owned(case: Case, margin_mm: float) -> dict[Finding, tuple[Candidate, ...]]:
+    def compute() -> dict[Finding, tuple[Candidate, ...]]:
+        candidates = sorted(candidates_of(case=case), key=lambda item: (-item.probability, item.centre_mm))
+        if not candidates:
+            return {}
+        places = np.array([item.centre_mm for item in candidates])
+        reaches = np.array([_candidate_reach_mm(item) for item in candidates])
+        found = {}
+        for item in read_sets(case=case):
+            for finding in item.findings:
+                # Far candidates are told by one distance; few are left to be compared voxel by voxel.
+                apart = np.linalg.norm(places - np.array(centre_of(finding)), axis=1)
+                near = np.flatnonzero(apart <= reaches + finding_reach_mm(finding=finding) + margin_mm)
+                here = tuple(
+                    candidates[number]
+                    for number in near
+                    if candidate_is_finding(
+                        candidate=candidates[number], finding=finding, grid=case.volume.grid, margin_mm=margin_mm
+                    )
+                )
+                if here:
+                    found[finding] = here
+        return found
+
+    return once(case=case, key=("candidates_at", margin_mm), compute=compute)
+
+
+def _candidate_reach_mm(candidate: Candidate) -> float:
+    radius = (candidate.diameter_mm or 0.0) / 2
+    if candidate.mask is None:
+        return radius
+    spacing = candidate.mask.grid.spacing_mm
+    # The centre may lie anywhere in the box of its outline, or a little beside.
+    return radius + math.hypot(*(size * step for size, step in zip(candidate.mask.voxels.shape, spacing, strict=True)))
+
+
+def opinion_at(*, case: Case, finding: Finding, margin_mm: float) -> OutlineOpinion | None:
+    """Return what the model answered when asked about a finding's place: the nearest answer, None without one.
+
+    An answer counts whose place lies in the finding's outline, or nearer to its centre than half its diameter or
+    ``margin_mm``. An outline that does not fit the image is left out of the answer, the rest of it kept.
+    """
+    if case.prediction is None or not case.prediction.outlines:
+        return None
+    outlines = case.prediction.outlines
+    places = once(case=case, key="opinion_places", compute=lambda: np.array([opinion.place_mm for opinion in outlines]))
+    centre = centre_of(finding)
+    apart = np.linalg.norm(places - np.array(centre), axis=1)
+    reach = max(margin_mm, radius_of(finding))
+    # Beyond the reach an answer may still lie in the outline, as in a crescent; the nearest is enough to look at.
+    nearest = int(np.argmin(apart))
+    opinion = outlines[nearest]
+    if apart[nearest] >= reach and not (finding.mask is not None and mask_holds(finding.mask, opinion.place_mm)):
+        return None
+    if opinion.mask is None or mask_fits(mask=opinion.mask, volume=case.volume):
+        return opinion
+    return replace(opinion, mask=None)
+
+
+def nodule_probability_at(*, case: Case, finding: Finding, margin_mm: float) -> float | None:
+    """Return the probability that the model gives for a nodule at the very place of a finding; None if not asked."""
+    opinion = opinion_at(case=case, finding=finding, margin_mm=margin_mm)
+    return None if opinion is None else opinion.nodule_probability
+
+
+def lesions_of(*, case: Case) -> tuple[Lesion, ...]:
+    """Return the lesions of the sets under audit (``imaging.masks.matching``). Raises as ``read_sets`` does."""
+    sets = read_sets(case=case)
+    return once(case=case, key="lesions_of", compute=lambda: match_lesions(sets))
+
+
+def nearby(*, case: Case, finding: Finding, item: AnnotationSet, margin_mm: float) -> tuple[Finding, ...]:
+    """Return the findings of a read set that may lie nearer to a finding than ``margin_mm``: a sieve by distance.
+
+    The order is the set's. The finding itself is among them where it is the set's own.
+    """
+    if not item.findings:
+        return ()
+    places, reaches = once(
+        case=case,
+        key=("places", item),
+        compute=lambda: (
+            np.array([centre_of(other) for other in item.findings]),
+            np.array([finding_reach_mm(finding=other) for other in item.findings]),
+        ),
+    )
+    apart = np.linalg.norm(places - np.array(centre_of(finding)), axis=1)
+    near = np.flatnonzero(apart <= reaches + finding_reach_mm(finding=finding) + margin_mm)
+    return tuple(item.findings[number] for number in near)
 
 
 def marks_of(*, lesion: Lesion, sets: tuple[AnnotationSet, ...]) -> tuple[Mark, ...]:

@@ -54,14 +54,14 @@ def find_better_fit(
     """
     if not outlines or not references:
         return None
-    present = float(np.mean([_best(mask, references) for mask in outlines]))
+    present = float(np.mean(best_overlaps(outlines=outlines, references=references)))
     reach = parameters.maximum_shift_slices
     tried = [Displacement(slices=step, mirrored=None) for step in sorted(range(-reach, reach + 1), key=abs) if step]
     tried += [Displacement(slices=0, mirrored=axis) for axis in _AXES]
     best: BetterFit | None = None
     for displacement in tried:
         moved = tuple(displace(mask=mask, displacement=displacement) for mask in outlines)
-        overlaps = tuple(0.0 if mask is None else _best(mask, references) for mask in moved)
+        overlaps = best_overlaps(outlines=moved, references=references)
         overlap = float(np.mean(overlaps))
         if best is None or overlap > best.displaced_overlap + 1e-9:
             best = BetterFit(displacement, present, overlap, moved, overlaps)
@@ -84,5 +84,19 @@ def displace(*, mask: Mask, displacement: Displacement) -> Mask | None:
     return Mask(grid=mask.grid, origin=(origin[0], origin[1], origin[2]), voxels=voxels)
 
 
-def _best(mask: Mask, references: Sequence[Mask]) -> float:
-    return max(jaccard(mask, reference) for reference in references)
+def best_overlaps(*, outlines: Sequence[Mask | None], references: Sequence[Mask]) -> tuple[float, ...]:
+    """Return each outline's IoU with the reference that it overlaps best; 0 for None, and where it meets none."""
+    if not references:
+        return tuple(0.0 for _ in outlines)
+    lows = np.array([reference.origin for reference in references])
+    highs = lows + np.array([reference.voxels.shape for reference in references])
+    found = []
+    for mask in outlines:
+        best = 0.0
+        if mask is not None:
+            # Boxes that do not meet share no voxel; most do not.
+            low = np.array(mask.origin)
+            meet = np.all((lows < low + mask.voxels.shape) & (highs > low), axis=1)
+            best = max((jaccard(mask, references[number]) for number in np.flatnonzero(meet)), default=0.0)
+        found.append(best)
+    return tuple(found)

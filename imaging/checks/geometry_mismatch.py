@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
-
 from imaging.checks.base import CheckParameters
 from imaging.checks.context import candidates_of, is_nodule, read_sets, structures_passed_over
 from imaging.checks.displacement import BetterFit, find_better_fit
+from imaging.checks.elsewhere import elsewhere
+from imaging.checks.geometry_features import FEATURES
 from imaging.checks.image_fit import fit_abstentions, misfits
 from imaging.checks.issues import IssueBuilder, merged
+from imaging.checks.lungs import COARSE_STEPS_MM, lung_distance_mm, lungs_found
 from imaging.checks.places import finding_diameter_mm, lies_inside, on_image
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance
 from imaging.checks.words import millimetres
 from imaging.errors import NotApplicable
-from imaging.geometry.affine import to_index, to_patient
-from imaging.geometry.regions import lung_region
+from imaging.geometry.affine import to_patient
 from imaging.masks.place import centre_of, radius_of
 from imaging.types import (
     Action,
@@ -33,8 +31,6 @@ from imaging.types import (
     Rejection,
 )
 
-# Slices may be thinned further than pixels: a thin chest wall runs along the slices.
-_COARSE_STEPS_MM = (5.0, 3.0, 3.0)
 _ABOUT_GEOMETRY = frozenset(
     {"affine", "direction", "disagrees", "flipped", "frame", "geometry", "grid", "orientation", "outside", "place"}
     | {"plane", "position", "positions", "reference", "series", "shifted", "slices", "spacing"}
@@ -44,7 +40,7 @@ _ABOUT_GEOMETRY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class GeometryMismatch:
-    """Issues of six kinds (``evidence["kind"]``).
+    """Issues of seven kinds (``evidence["kind"]``).
 
     *import*: what an importer objected to for its geometry; *outside-image*: a label outside the image or on another
     grid; *unknown-slice*: a label that names slices which the series has not. All three are broken rules.
@@ -53,19 +49,22 @@ class GeometryMismatch:
     moved by whole slices or mirrored; score: the share of the possible improvement in overlap that this brings.
     *misfit*: the same told from the image's own edges (``geometry.label_fit``), with nobody else's outlines needed;
     score: that share of agreement with the image. Silent where others' outlines lie at the same place.
+    *elsewhere*: not one of several labels of a set lies on anything that the image, the model or another reader shows,
+    and no displacement explains it: the set may belong to another image; score ``probability.all_elsewhere``.
     Other structures must lie on the image too; only nodules are looked for in the lungs, at other outlines and at
     edges. A label without a place cannot be compared with anything and is left to the importer's own report.
+    Features: ``geometry_features.FEATURES``.
     """
 
     name: str = "geometry_mismatch"
-    version: str = "3"
+    version: str = "4"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable when there is neither a label nor a refusal to look at."""
         read = tuple(item for item in case.annotation_sets if item.read)
         if not any(item.findings for item in read) and not case.import_rejections:
             raise NotApplicable("no-labels", "there is no label whose geometry could be checked")
-        builder = IssueBuilder(check=self, case=case, parameters=parameters)
+        builder = IssueBuilder(check=self, case=case, parameters=parameters, names=FEATURES)
         issues = list(_refused(builder))
         for item in sorted(read, key=lambda entry: entry.set_id):
             for finding in item.findings:
@@ -74,9 +73,12 @@ class GeometryMismatch:
         sets = _nodule_sets(case)
         issues.extend(_outside_lungs(sets, builder))
         for item in sets:
-            references = _references(item, sets, case, parameters)
-            issues.extend(_displaced(item, references, builder))
-            issues.extend(misfits(item=item, references=references, builder=builder))
+            references = _references(item, sets, case)
+            told = [
+                *_displaced(item, references, builder),
+                *misfits(item=item, references=references, builder=builder),
+            ]
+            issues.extend(told or elsewhere(item=item, references=references, builder=builder))
         return merged(issues=[issue for issue in issues if issue.score >= parameters.report_from])
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
@@ -88,10 +90,12 @@ class GeometryMismatch:
             for rejection in rejections
         ]
         labelled = any(item.findings for item in case.annotation_sets if item.read)
-        if labelled and _lung_distance_mm(case, parameters) is None:
+        if labelled and not lungs_found(case=case, closing_mm=parameters.lung_closing_mm):
             message = "no lungs were found on the image; labels were not compared with them"
             found.append(Rejection("lungs-not-found", message))
-        fits = fit_abstentions(case=case, sets=_nodule_sets(case))
+        sets = _nodule_sets(case)
+        references = {item.set_id: _references(item, sets, case) for item in sets}
+        fits = fit_abstentions(case=case, sets=sets, references=references, overlap=parameters.shift_overlap)
         return (*found, *fits, *structures_passed_over(case=case))
 
 
@@ -129,6 +133,7 @@ def _refused(builder: IssueBuilder) -> Iterator[LabelIssue]:
                 "codes": [rejection.code for rejection in rejections],
                 "subjects": sorted({subject for rejection in rejections for subject in rejection.subjects}),
             },
+            features={"kind_import": 1.0},
         )
 
 
@@ -151,6 +156,7 @@ def _off_image(item: AnnotationSet, finding: Finding, builder: IssueBuilder) -> 
             f"may be shifted."
         ),
         evidence={"kind": "outside-image", "centre_on_image": centre_inside},
+        features={"kind_outside_image": 1.0},
     )
 
 
@@ -168,21 +174,19 @@ def _unknown_slices(item: AnnotationSet, finding: Finding, builder: IssueBuilder
             f"have. It may belong to another series of the patient."
         ),
         evidence={"kind": "unknown-slice", "unknown_sop_instance_uids": unknown},
+        features={"kind_unknown_slice": 1.0},
     )
 
 
 def _outside_lungs(sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> Iterator[LabelIssue]:
     case, parameters = builder.case, builder.parameters
     nodules = [(item, finding) for item in sets for finding in item.findings if is_nodule(finding=finding)]
-    distances = _lung_distance_mm(case, parameters) if nodules else None
-    if distances is None:
-        return
-    field, steps = distances
     for item, finding in nodules:
-        index = np.rint(np.array(to_index(case.volume.grid, centre_of(finding))) / steps).astype(int)
-        index = np.clip(index, 0, np.array(field.shape) - 1)
+        apart = lung_distance_mm(case=case, place_mm=centre_of(finding), closing_mm=parameters.lung_closing_mm)
+        if apart is None:
+            return
         # The nearest edge of the label counts, so that a large lesion on the chest wall stays a lung lesion.
-        distance = float(field[tuple(index)]) - radius_of(finding)
+        distance = apart - radius_of(finding)
         if distance <= parameters.lung_distance_mm:
             continue
         where = builder.where(centre_of(finding))
@@ -190,19 +194,18 @@ def _outside_lungs(sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> It
             set_id=item.set_id,
             finding=finding,
             score=beyond_tolerance(
-                deviation=distance, tolerance=parameters.lung_distance_mm, spread=max(_COARSE_STEPS_MM)
+                deviation=distance, tolerance=parameters.lung_distance_mm, spread=max(COARSE_STEPS_MM)
             ),
             reason=(
                 f"This label ({where}) lies {millimetres(value=distance)} from the nearest lung on this image. A "
                 f"lung nodule is not expected there; the label may have been shifted, or belong to another series."
             ),
             evidence={"kind": "outside-lungs", "distance_to_lung_mm": distance},
+            features={"kind_outside_lungs": 1.0, "lung_distance_mm": distance},
         )
 
 
-def _references(
-    item: AnnotationSet, sets: tuple[AnnotationSet, ...], case: Case, parameters: CheckParameters
-) -> tuple[Mask, ...]:
+def _references(item: AnnotationSet, sets: tuple[AnnotationSet, ...], case: Case) -> tuple[Mask, ...]:
     """Return the other readers' outlines of nodules, and those that the model reports."""
     others = [
         finding.mask
@@ -258,6 +261,14 @@ def _displaced_issue(
             "displaced_overlap": fit.displaced_overlap,
             "outlines_of_the_set": len(fit.moved),
         },
+        features={
+            "kind_displaced": 1.0,
+            "present_overlap": fit.present_overlap,
+            "displaced_overlap": fit.displaced_overlap,
+            "outlines": len(fit.moved),
+            "mirrored": fit.displacement.mirrored is not None,
+            "shift_mm": abs(fit.displacement.slices) * builder.case.volume.grid.spacing_mm[0],
+        },
         proposals=proposals,
     )
 
@@ -295,17 +306,3 @@ def _place_of(finding: Finding) -> PointMm | None:
         return centre_of(finding)
     except NotApplicable:
         return None
-
-
-def _lung_distance_mm(case: Case, parameters: CheckParameters) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
-    """Return each coarse voxel's distance to the lungs and the steps (slice, row, column); None without lungs."""
-    spacing = case.volume.grid.spacing_mm
-    steps = [max(1, round(wanted / step)) for wanted, step in zip(_COARSE_STEPS_MM, spacing, strict=True)]
-    sampling = (spacing[0] * steps[0], spacing[1] * steps[1], spacing[2] * steps[2])
-    # On a real scan the lungs found so differ from those at full size in less than one voxel of a thousand.
-    coarse = case.volume.hounsfield[:: steps[0], :: steps[1], :: steps[2]]
-    lungs = lung_region(hounsfield=coarse, spacing_mm=sampling, closing_mm=parameters.lung_closing_mm)
-    if not lungs.any():
-        return None
-    field = np.asarray(ndimage.distance_transform_edt(~lungs, sampling=sampling), dtype=np.float64)
-    return field, np.array(steps, dtype=np.int64)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from imaging.checks.context import is_nodule
+from imaging.checks.displacement import best_overlaps
 from imaging.checks.issues import IssueBuilder
+from imaging.checks.once import once
 from imaging.errors import GeometryError
 from imaging.geometry.label_fit import NODULE_FIT, Agreement, FitStatus, LabelFit, label_fit
 from imaging.geometry.placements import Displacement
 from imaging.masks.build import mask_from_voxels
-from imaging.masks.overlap import jaccard
 from imaging.types import Action, AnnotationSet, Case, Finding, LabelIssue, Mask, Proposal, Rejection, Volume
 
 
@@ -27,23 +28,41 @@ def misfits(*, item: AnnotationSet, references: Sequence[Mask], builder: IssueBu
     outlined = _outlines(item, builder.case.volume)
     if not outlined or _confirmed(outlined, references, builder.parameters.shift_overlap):
         return
-    fit = label_fit(volume=builder.case.volume, masks=[mask for _, mask in outlined], search=NODULE_FIT)
+    fit = _fit(builder.case, item)
     if fit.status is not FitStatus.DISPLACED or fit.suggestion is None or fit.present is None or fit.best is None:
         return
     for finding, mask in outlined:
-        yield _issue(item, finding, mask, fit.suggestion, fit.present, fit.best, builder)
+        yield _issue(item, finding, mask, fit.suggestion, fit.present, fit.best, builder, len(outlined))
 
 
-def fit_abstentions(*, case: Case, sets: Sequence[AnnotationSet]) -> tuple[Rejection, ...]:
-    """Return the sets whose fit to the image could not be told, and why."""
+def fit_abstentions(
+    *, case: Case, sets: Sequence[AnnotationSet], references: Mapping[str, Sequence[Mask]], overlap: float
+) -> tuple[Rejection, ...]:
+    """Return the sets whose fit to the image could not be told, and why.
+
+    Sets whose outlines lie where others' do (``references`` of each set by its id, mean IoU of at least ``overlap``)
+    were not asked about.
+    """
     found = []
     for item in sets:
-        masks = [mask for _, mask in _outlines(item, case.volume)]
-        fit: LabelFit | None = label_fit(volume=case.volume, masks=masks, search=NODULE_FIT) if masks else None
-        if fit is not None and fit.status is FitStatus.ABSTAINED:
+        outlined = _outlines(item, case.volume)
+        if not outlined or _confirmed(outlined, references[item.set_id], overlap):
+            continue
+        fit = _fit(case, item)
+        if fit.status is FitStatus.ABSTAINED:
             message = f"whether outlines fit the image could not be told: {fit.message}"
             found.append(Rejection("fit-not-told", message, (item.set_id,)))
     return tuple(found)
+
+
+def _fit(case: Case, item: AnnotationSet) -> LabelFit:
+    # Some thirty places a set are compared with the image: asked for twice, computed once.
+    masks = [mask for _, mask in _outlines(item, case.volume)]
+    return once(
+        case=case,
+        key=("label_fit", item),
+        compute=lambda: label_fit(volume=case.volume, masks=masks, search=NODULE_FIT),
+    )
 
 
 def _outlines(item: AnnotationSet, volume: Volume) -> list[tuple[Finding, Mask]]:
@@ -58,8 +77,7 @@ def _outlines(item: AnnotationSet, volume: Volume) -> list[tuple[Finding, Mask]]
 def _confirmed(outlined: Sequence[tuple[Finding, Mask]], references: Sequence[Mask], overlap: float) -> bool:
     if not references:
         return False
-    best = [max(jaccard(mask, reference) for reference in references) for _, mask in outlined]
-    return float(np.mean(best)) >= overlap
+    return float(np.mean(best_overlaps(outlines=[mask for _, mask in outlined], references=references))) >= overlap
 
 
 def _issue(
@@ -70,6 +88,7 @@ def _issue(
     present: Agreement,
     best: Agreement,
     builder: IssueBuilder,
+    outlines: int,
 ) -> LabelIssue:
     words = way.words()
     moved = _moved(mask, way)
@@ -95,6 +114,14 @@ def _issue(
             "in_air_now": present.air_share,
             "in_air_displaced": best.air_share,
             "searched_slices": NODULE_FIT.slices,
+        },
+        features={
+            "kind_misfit": 1.0,
+            "present_agreement": present.correlation,
+            "displaced_agreement": best.correlation,
+            "outlines": outlines,
+            "mirrored": bool(way.mirrors),
+            "shift_mm": way.distance_mm,
         },
         proposals=proposals,
     )

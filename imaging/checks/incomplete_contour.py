@@ -1,4 +1,4 @@
-"""Incomplete contour: an outline skips slices in its middle."""
+"""Incomplete contour: an outline skips slices in its middle, or ends before the lesion does."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from imaging.agreement.overlap import crop
+from imaging.agreement.overlap import align, crop
 from imaging.checks.base import CheckParameters
-from imaging.checks.context import read_sets, structures_passed_over
-from imaging.checks.issues import IssueBuilder
+from imaging.checks.context import Mark, read_sets, structures_passed_over
+from imaging.checks.deviation import alike_in_plane, length_judged
+from imaging.checks.issues import COMMON_FEATURES, IssueBuilder, merged
+from imaging.checks.outline_parts import Extent, extent_beyond
+from imaging.checks.outline_references import MODEL, OTHERS, Reference, nodule_marks, references_of
 from imaging.checks.places import equivalent_diameter_mm
-from imaging.checks.probability import BROKEN_RULE
+from imaging.checks.probability import BROKEN_RULE, pool
 from imaging.checks.words import counted
 from imaging.errors import NotApplicable
 from imaging.masks.measure import centroid
@@ -23,66 +26,183 @@ from imaging.types import Action, Case, Finding, LabelIssue, Mask, Proposal, Rej
 # Contours above and below a gap that do not meet in the plane may be two things under one name.
 _APART = 0.5
 
+FEATURES = COMMON_FEATURES | {
+    "kind_gap": "1 where slices are missing between outlined ones",
+    "kind_poles": "1 where slices are missing at the ends",
+    "missing_slices": "slices missing, in the middle or at the ends",
+    "missing_mm": "their length",
+    "contours_meet": "1 where the contours on both sides of every gap overlap",
+    "slices": "slices that the outline is on",
+    "model_missing_mm": "length of the model's outline beyond the ends of the label",
+    "model_extra_mm": "length of the label beyond the ends of the model's outline",
+    "model_weight": "how sure the model is of its outline",
+    "others_missing_mm": "length of the other readers' outline beyond the ends of the label",
+    "others_extra_mm": "length of the label beyond the ends of theirs",
+    "other_outlines": "other readers' outlines in the majority",
+    "end_area_share": "the larger of the label's two end slices over its largest slice: near 1 where it was cut off",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class IncompleteContour:
-    """One issue for each outline with empty slices between outlined ones.
+    """Issues of two kinds (``evidence["kind"]``).
 
-    Score: a rule broken where the contours on both sides of every gap overlap in the plane, one half where they do
-    not, since the label may then hold two things. The proposal fills the gap by shape-based interpolation (Raya and
-    Udupa 1990): the signed in-plane distances on both sides, interpolated linearly.
+    *gap*: empty slices between outlined ones. Score: a rule broken where the contours on both sides of every gap
+    overlap in the plane, one half where they do not, since the label may then hold two things. The proposal fills the
+    gap by shape-based interpolation (Raya and Udupa 1990): the signed in-plane distances on both sides, interpolated
+    linearly.
+    *poles*: a nodule's outline, alike in its other slices, ends before the model's outline of the same thing does, or
+    the other readers'. Score: the probability that the missing length exceeds an outline's tolerance and half a slice,
+    pooled over both as ``boundary`` does. The proposal adds what they have on the missing slices.
+    Features: ``FEATURES``.
     """
 
     name: str = "incomplete_contour"
-    version: str = "1"
+    version: str = "2"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable where no label has an outline."""
         outlined = [(item, finding) for item in read_sets(case=case) for finding in item.findings if finding.mask]
         if not outlined:
             raise NotApplicable("no-outline", "no label on this case has an outline on its image")
-        issues = (self._issue(item.set_id, finding, case, parameters) for item, finding in outlined)
-        return tuple(issue for issue in issues if issue is not None)
+        builder = IssueBuilder(check=self, case=case, parameters=parameters, names=FEATURES)
+        issues = [_gap(item.set_id, finding, builder) for item, finding in outlined]
+        for mark, others in nodule_marks(case=case):
+            mask = mark.finding.mask
+            if mask is not None and equivalent_diameter_mm(mask=mask) <= parameters.mass_limit_mm:
+                references = references_of(case=case, mark=mark, others=others, parameters=parameters)
+                issues.append(_poles(mark, mask, others, references, builder))
+        return merged(issues=[issue for issue in issues if issue is not None and issue.score >= parameters.report_from])
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
         """Return the outlines of other structures, which may have gaps by intent (a planning volume, a port)."""
         return structures_passed_over(case=case)
 
-    def _issue(self, set_id: str, finding: Finding, case: Case, parameters: CheckParameters) -> LabelIssue | None:
-        mask = finding.mask
-        gaps = _gaps(mask) if mask is not None else []
-        if mask is None or not gaps:
-            return None
-        builder = IssueBuilder(check=self, case=case, parameters=parameters)
-        filled, meets = _interpolated(mask, gaps)
-        missing = sum(upper - lower - 1 for lower, upper in gaps)
-        centre = centroid(mask)
-        explanation = (
-            "The lesion seems to go on through the gap, and the right outline may include it."
-            if meets
-            else "The parts do not meet, so they may be two lesions under one name, or a gap to fill."
-        )
-        return builder.issue(
-            set_id=set_id,
-            finding_id=finding.finding_id,
-            place_mm=centre,
-            diameter_mm=equivalent_diameter_mm(mask=filled),
-            score=BROKEN_RULE if meets else _APART,
-            reason=(
-                f"This outline ({builder.where(centre)}) leaves out {counted(number=missing, noun='slice')} between "
-                f"outlined ones. {explanation}"
-            ),
-            implicated=(set_id,),
-            evidence={
-                "empty_slices": [
-                    mask.origin[0] + number for lower, upper in gaps for number in range(lower + 1, upper)
-                ],
-                "contours_meet": meets,
-            },
-            proposals=(
-                Proposal(action=Action.REPLACE_OUTLINE, origin="interpolated between its own contours", mask=filled),
-            ),
-        )
+
+def _gap(set_id: str, finding: Finding, builder: IssueBuilder) -> LabelIssue | None:
+    mask = finding.mask
+    gaps = _gaps(mask) if mask is not None else []
+    if mask is None or not gaps:
+        return None
+    filled, meets = _interpolated(mask, gaps)
+    missing = sum(upper - lower - 1 for lower, upper in gaps)
+    centre = centroid(mask)
+    explanation = (
+        "The lesion seems to go on through the gap, and the right outline may include it."
+        if meets
+        else "The parts do not meet, so they may be two lesions under one name, or a gap to fill."
+    )
+    return builder.issue(
+        set_id=set_id,
+        finding_id=finding.finding_id,
+        place_mm=centre,
+        diameter_mm=equivalent_diameter_mm(mask=filled),
+        score=BROKEN_RULE if meets else _APART,
+        reason=(
+            f"This outline ({builder.where(centre)}) leaves out {counted(number=missing, noun='slice')} between "
+            f"outlined ones. {explanation}"
+        ),
+        implicated=(set_id,),
+        evidence={
+            "kind": "gap",
+            "empty_slices": [mask.origin[0] + number for lower, upper in gaps for number in range(lower + 1, upper)],
+            "contours_meet": meets,
+        },
+        features={
+            "kind_gap": 1.0,
+            "missing_slices": missing,
+            "missing_mm": missing * mask.grid.spacing_mm[0],
+            "contours_meet": meets,
+            "slices": int(np.count_nonzero(mask.voxels.any(axis=(1, 2)))),
+        },
+        proposals=(
+            Proposal(action=Action.REPLACE_OUTLINE, origin="interpolated between its own contours", mask=filled),
+        ),
+    )
+
+
+def _poles(
+    mark: Mark, mask: Mask, others: tuple[Mark, ...], references: tuple[Reference, ...], builder: IssueBuilder
+) -> LabelIssue | None:
+    parameters, step = builder.parameters, mask.grid.spacing_mm[0]
+    extents = {
+        reference: extent_beyond(label=mask, reference=reference.mask, slices=reference.slices)
+        for reference in references
+    }
+    # A label that goes on at the other end by as much lies elsewhere, which is for the boundary check.
+    missing = {one: max(0, extent.missing_slices - extent.extra_slices) for one, extent in extents.items()}
+    most = max(missing.values(), default=0)
+    opinions = []
+    beyond = False
+    for reference, count in missing.items():
+        tolerance, score = length_judged(length_mm=count * step, reference=reference.mask, parameters=parameters)
+        in_plane = alike_in_plane(label=mask, reference=reference.mask, parameters=parameters)
+        beyond = beyond or (count * step > tolerance and in_plane)
+        opinions.append((score, reference.weight))
+    if not beyond:
+        return None
+    centre = centroid(mask)
+    going_on = [reference for reference, count in missing.items() if count]
+    where = " and ".join(reference.named for reference in going_on)
+    verb = "goes" if len(going_on) == 1 else "go"
+    return builder.issue(
+        set_id=mark.set_id,
+        finding_id=mark.finding.finding_id,
+        place_mm=centre,
+        diameter_mm=equivalent_diameter_mm(mask=mask),
+        score=pool(opinions=tuple(opinions)),
+        reason=(
+            f"This outline ({builder.where(centre)}) ends where {where} {verb} on for "
+            f"{counted(number=most, noun='slice')} ({most * step:.1f} mm). The nodule may go on as well, and an "
+            "outline with these slices may be right."
+        ),
+        implicated=(mark.set_id, *(other.set_id for other in others)),
+        evidence={"kind": "poles", "missing_slices": most},
+        features={
+            "kind_poles": 1.0,
+            "missing_slices": most,
+            "missing_mm": most * step,
+            "slices": int(np.count_nonzero(mask.voxels.any(axis=(1, 2)))),
+            "end_area_share": _end_area_share(mask),
+            **_against(extents, step),
+        },
+        proposals=tuple(
+            Proposal(
+                action=Action.REPLACE_OUTLINE,
+                origin=f"its own outline, with the {reference.origin} on the missing slices",
+                mask=_completed(mask, reference.mask),
+            )
+            for reference in going_on
+        ),
+    )
+
+
+def _against(extents: dict[Reference, Extent], step_mm: float) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for reference, extent in extents.items():
+        prefix = {MODEL: "model", OTHERS: "others"}[reference.source]
+        found[f"{prefix}_missing_mm"] = extent.missing_slices * step_mm
+        found[f"{prefix}_extra_mm"] = extent.extra_slices * step_mm
+        if reference.source == MODEL:
+            found["model_weight"] = reference.weight
+        else:
+            found["other_outlines"] = float(reference.voters)
+    return found
+
+
+def _end_area_share(mask: Mask) -> float:
+    areas = np.count_nonzero(mask.voxels, axis=(1, 2))
+    return float(max(areas[0], areas[-1])) / float(areas.max())
+
+
+def _completed(mask: Mask, reference: Mask) -> Mask:
+    aligned = align(masks=(mask, reference), margin_voxels=0)
+    own, other = aligned.voxels
+    filled = np.flatnonzero(own.any(axis=(1, 2)))
+    whole = own.copy()
+    whole[: filled[0]] |= other[: filled[0]]
+    whole[filled[-1] + 1 :] |= other[filled[-1] + 1 :]
+    return crop(grid=aligned.grid, origin=aligned.origin, voxels=whole)
 
 
 def _gaps(mask: Mask) -> list[tuple[int, int]]:

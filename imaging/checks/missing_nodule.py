@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from imaging.checks.base import CheckParameters
 from imaging.checks.context import (
     Mark,
     addition_from_others,
+    candidates_at,
     candidates_of,
     is_nodule,
     model_weight,
@@ -16,17 +18,20 @@ from imaging.checks.context import (
     speaker,
     structures_passed_over,
 )
-from imaging.checks.issues import IssueBuilder
-from imaging.checks.places import candidate_is_finding, candidate_touches_finding, lies_inside
+from imaging.checks.image_evidence import image_evidence
+from imaging.checks.issues import COMMON_FEATURES, IssueBuilder
+from imaging.checks.lungs import lung_distance_mm
+from imaging.checks.places import candidate_touches_finding, finding_diameter_mm, lies_inside
 from imaging.checks.probability import majority_would_mark
 from imaging.checks.words import counted, millimetres, percent, who_marked
+from imaging.masks.overlap import shared_voxels
 from imaging.types import (
     Action,
     AnnotationSet,
     Candidate,
     Case,
     Category,
-    Grid,
+    Finding,
     LabelIssue,
     Prediction,
     Proposal,
@@ -34,20 +39,37 @@ from imaging.types import (
     Sphere,
 )
 
+FEATURES = COMMON_FEATURES | {
+    "model_probability": "the model's calibrated probability of a nodule here",
+    "model_rank": "place of the candidate among the scan's, 1 for the most probable",
+    "place_probability": "the model's probability when asked about this very place; absent where it was not",
+    "candidates": "candidates of the model on the scan that are not below the floor",
+    "touching": "1 where the label set has a finding that touches the place at its edge, else 0",
+    "touching_diameter_mm": "size of the largest finding that touches it",
+    "marking_readers": "readers who marked a nodule here",
+    "silent_readers": "readers who marked nothing here, this one among them",
+    "readers_against": "readers who marked the place, but as no nodule",
+    "contrast_hu": "mean inside the candidate's outline less the lung around it",
+    "running_on": "share of the dense thing here that lies outside the candidate's outline: a vessel, the chest wall",
+    "lung_distance_mm": "how far the candidate lies from the lungs, 0 inside",
+    "outlined": "1 where the model outlines the candidate, 0 where it is a bare place",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class MissingNodule:
     """One issue for each candidate and each reader who read the case and marked nothing there.
 
-    A candidate that touches a label only at its edge is unmatched. A reader who marked the place as a non-nodule saw
+    A candidate that touches a label only at its edge is unmatched, and so is one of two in one label that fits it
+    worse and lies for the most part outside it. A reader who marked the place as a non-nodule saw
     it and is no suspect here; so is one who drew a box around it. Score: ``majority_would_mark`` with the model as
     prior, worth one reader where nobody states the sizes that it is validated for (predictions made elsewhere). The
     check abstains for candidates outside the model's validated sizes and for masses, and passes over candidates below
-    the floor.
+    the floor. Features: ``FEATURES``.
     """
 
     name: str = "missing_nodule"
-    version: str = "2"
+    version: str = "3"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable without a prediction or without anyone who read the case."""
@@ -76,7 +98,7 @@ class MissingNodule:
     def _issues(
         self, candidate: Candidate, case: Case, sets: tuple[AnnotationSet, ...], parameters: CheckParameters
     ) -> list[LabelIssue]:
-        marks, silent = _sort_readers(candidate, sets, case.volume.grid, parameters)
+        marks, against, silent = _sort_readers(candidate, case, sets, parameters)
         if not silent:
             return []
         prediction = prediction_of(case=case)
@@ -93,11 +115,19 @@ class MissingNodule:
         if marks:
             others = addition_from_others(marks=marks, place_mm=candidate.centre_mm, parameters=parameters)
             proposals = (*proposals, others)
-        builder = IssueBuilder(check=self, case=case, parameters=parameters)
+        builder = IssueBuilder(check=self, case=case, parameters=parameters, names=FEATURES)
+        shared = {
+            **_shared_features(candidate, case, parameters),
+            "marking_readers": len(markers),
+            "silent_readers": len(silent),
+            "readers_against": against,
+        }
         where = builder.where(candidate.centre_mm)
         issues = []
         for suspect in silent:
-            touching = _touching(candidate, suspect)
+            touched = _touching(candidate, suspect)
+            touching = sorted(finding.finding_id for finding in touched)
+            sizes = [finding_diameter_mm(finding=finding) for finding in touched]
             issues.append(
                 builder.issue(
                     set_id=suspect.set_id,
@@ -114,6 +144,11 @@ class MissingNodule:
                         "readers": len(sets),
                         "touches_findings": touching,
                     },
+                    features={
+                        **shared,
+                        "touching": bool(touched),
+                        "touching_diameter_mm": max((size for size in sizes if size is not None), default=None),
+                    },
                     proposals=proposals,
                 )
             )
@@ -121,22 +156,60 @@ class MissingNodule:
 
 
 def _sort_readers(
-    candidate: Candidate, sets: tuple[AnnotationSet, ...], grid: Grid, parameters: CheckParameters
-) -> tuple[tuple[Mark, ...], tuple[AnnotationSet, ...]]:
+    candidate: Candidate, case: Case, sets: tuple[AnnotationSet, ...], parameters: CheckParameters
+) -> tuple[tuple[Mark, ...], int, tuple[AnnotationSet, ...]]:
+    """Return the nodule marks here, how many readers marked it as something else, and who marked nothing."""
     marks: list[Mark] = []
     silent: list[AnnotationSet] = []
+    against = 0
     for item in sets:
-        here = [
-            finding
-            for finding in item.findings
-            if candidate_is_finding(
-                candidate=candidate, finding=finding, grid=grid, margin_mm=parameters.match_margin_mm
-            )
-        ]
-        marks.extend(Mark(item.set_id, finding) for finding in here if is_nodule(finding=finding))
+        here = [finding for finding in item.findings if _is_of(candidate, finding, case, parameters)]
+        nodules = [Mark(item.set_id, finding) for finding in here if is_nodule(finding=finding)]
+        marks.extend(nodules)
+        against += bool(here and not nodules)
         if not here:
             silent.append(item)
-    return tuple(marks), tuple(silent)
+    return tuple(marks), against, tuple(silent)
+
+
+def _is_of(candidate: Candidate, finding: Finding, case: Case, parameters: CheckParameters) -> bool:
+    """Say whether a candidate is what a finding marks: one label marks one thing, and the better fitting is it."""
+    here = candidates_at(case=case, finding=finding, margin_mm=parameters.match_margin_mm)
+    if candidate not in here:
+        return False
+    if len(here) == 1 or finding.mask is None or candidate.mask is None:
+        return True
+    shares = {other: _shared(other, finding) for other in here}
+    best = max(here, key=lambda other: (shares[other], other.probability))
+    return candidate is best or shares[candidate] * 2 >= candidate.mask.count
+
+
+def _shared(candidate: Candidate, finding: Finding) -> int:
+    return 0 if candidate.mask is None or finding.mask is None else shared_voxels(candidate.mask, finding.mask)
+
+
+def _shared_features(candidate: Candidate, case: Case, parameters: CheckParameters) -> dict[str, float | None]:
+    every = candidates_of(case=case)
+    drawn = Finding("", Category.NODULE_GE_3MM, mask=candidate.mask)
+    image = None if candidate.mask is None else image_evidence(case=case, finding=drawn)
+    here = [
+        (math.dist(opinion.place_mm, candidate.centre_mm), opinion.nodule_probability)
+        for opinion in prediction_of(case=case).outlines
+        if opinion.nodule_probability is not None
+    ]
+    apart, asked = min(here, default=(math.inf, None), key=lambda entry: entry[0])
+    return {
+        "model_probability": candidate.probability,
+        "model_rank": 1.0 + sum(other.probability > candidate.probability for other in every),
+        "place_probability": asked if apart < parameters.match_margin_mm else None,
+        "candidates": float(sum(other.probability >= parameters.candidate_floor for other in every)),
+        "contrast_hu": None if image is None else image.contrast_hu,
+        "running_on": None if image is None else image.running_on,
+        "lung_distance_mm": lung_distance_mm(
+            case=case, place_mm=candidate.centre_mm, closing_mm=parameters.lung_closing_mm
+        ),
+        "outlined": float(candidate.mask is not None),
+    }
 
 
 def _abstention(candidate: Candidate, case: Case, parameters: CheckParameters) -> Rejection | None:
@@ -160,9 +233,8 @@ def _abstention(candidate: Candidate, case: Case, parameters: CheckParameters) -
     return None
 
 
-def _touching(candidate: Candidate, suspect: AnnotationSet) -> list[str]:
-    touched = (item for item in suspect.findings if candidate_touches_finding(candidate=candidate, finding=item))
-    return sorted(finding.finding_id for finding in touched)
+def _touching(candidate: Candidate, suspect: AnnotationSet) -> list[Finding]:
+    return [item for item in suspect.findings if candidate_touches_finding(candidate=candidate, finding=item)]
 
 
 def _from_model(candidate: Candidate, prediction: Prediction, parameters: CheckParameters) -> tuple[Proposal, ...]:

@@ -53,6 +53,16 @@ def finding_diameter_mm(*, finding: Finding) -> float | None:
     return 2 * radius if radius > 0 else None
 
 
+def finding_reach_mm(*, finding: Finding) -> float:
+    """Return a distance from a finding's centre beyond which none of it lies, in mm; not the smallest such."""
+    if finding.mask is not None:
+        spacing = finding.mask.grid.spacing_mm
+        return math.hypot(*(size * step for size, step in zip(finding.mask.voxels.shape, spacing, strict=True)))
+    if finding.box is not None:
+        return math.dist(finding.box.corner_mm, finding.box.opposite_corner_mm) / 2
+    return radius_of(finding)
+
+
 def on_image(*, finding: Finding, volume: Volume) -> bool:
     """Say whether a finding lies on the image: its outline on the volume's grid, or its sphere, box or point within."""
     if finding.mask is not None:
@@ -112,12 +122,24 @@ def candidate_touches_finding(*, candidate: Candidate, finding: Finding) -> bool
     """Say whether a candidate's outline shares a voxel with a finding's outline or box, or lies against it."""
     if candidate.mask is None or (finding.mask is None and finding.box is None):
         return False
+    if finding.mask is not None and not _boxes_meet(candidate.mask, finding.mask):
+        return False
     first, second, third = candidate.mask.origin
     grown = ndimage.binary_dilation(np.pad(candidate.mask.voxels, 1))
     reach = Mask(grid=candidate.mask.grid, origin=(first - 1, second - 1, third - 1), voxels=grown)
     if finding.mask is not None:
         return shared_voxels(reach, finding.mask) > 0
     return finding.box is not None and mask_share_in_box(mask=reach, box=finding.box) > 0
+
+
+def _boxes_meet(first: Mask, second: Mask) -> bool:
+    """Say whether the boxes of two masks on one grid, one grown by a voxel, have a voxel in common."""
+    return all(
+        a - 1 < b + size_b and b < a + size_a + 1
+        for a, b, size_a, size_b in zip(
+            first.origin, second.origin, first.voxels.shape, second.voxels.shape, strict=True
+        )
+    )
 
 
 def _box_meets(boxed: Finding, other: Finding, centre: PointMm, grid: Grid) -> bool:

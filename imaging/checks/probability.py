@@ -49,27 +49,77 @@ def fewer_than_a_quarter_would_mark(
 def spurious(
     *,
     prior: float,
-    model_sensitivity: float,
-    whisper: float | None,
+    place_probability: float | None,
+    model_sensitivity: float | None,
+    candidate_probability: float | None,
+    contrast_hu: float | None,
+    least_contrast_hu: float,
+    nothing_there_odds: float,
     confirming_readers: int,
+    silent_readers: int,
+    silence_weight: float,
     reader_sensitivity: float,
+    reader_share_spread: float,
     reader_false_mark: float,
 ) -> float:
-    """Return the probability that a label marks nothing real, given that the model did not report it.
+    """Return the probability that a label marks nothing real, by Bayes' rule on the odds ``prior / (1 - prior)``.
 
-    Bayes' rule on the odds ``prior / (1 - prior)``. The model's silence is 1 / (1 - sensitivity at this size) times
-    likelier where there is nothing (its specificity at one given place is taken as 1); where it whispered, with a
-    calibrated probability below its threshold, the odds move by no more than (1 - whisper) / whisper. Each other
-    reader who marked the place divides the odds by how much likelier readers mark nodules than other places. Other
-    readers' silence is left out on purpose: that evidence belongs to the check on disagreement.
+    What each witness multiplies the odds by:
+
+    *The model asked at this very place* (``place_probability`` p, calibrated; None where it was not asked): its odds
+    against, (1 - p) / p. It answered about these voxels and no others, so it is the strongest.
+    *The model searching the scan*: where it reported nothing here, 1 / (1 - ``model_sensitivity``) at this size (its
+    specificity at one given place is taken as 1; None where none is stated, and then silence is nothing); where it
+    gave a candidate with calibrated probability q, (1 - q) / q, silence or not the lesser of the two where it was below
+    its threshold. Where it was asked at the place too, only the square root counts: the same network saw the same
+    voxels twice.
+    *The image*: ``nothing_there_odds`` where the label is no denser than the lung around it, falling to 1 with
+    contrast above ``least_contrast_hu``.
+    *Readers who marked it too*: ``reader_false_mark / reader_sensitivity`` each.
+    *Readers who read the case and did not*: for a true nodule the share of readers who mark it varies from nodule to
+    nodule, as a beta distribution with mean ``reader_sensitivity`` and ``reader_share_spread`` as the sum of its
+    parameters; so the silence of three is much weaker evidence than three times that of one. ``silence_weight`` in
+    [0, 1] holds it back for what readers are not asked to find.
     """
-    silence = 1.0 / max(1.0 - model_sensitivity, 0.01)
-    if whisper is not None:
-        bounded = min(max(whisper, _EDGE), 1 - _EDGE)
-        silence = min(silence, (1 - bounded) / bounded)
-    odds = prior / (1 - prior) * silence
+    odds = prior / (1 - prior)
+    found = _search_factor(model_sensitivity, candidate_probability)
+    if place_probability is not None:
+        bounded = min(max(place_probability, 0.01), 0.99)
+        odds *= (1 - bounded) / bounded
+        found = math.sqrt(found)
+    odds *= found
+    if contrast_hu is not None:
+        nothing = float(special.expit((least_contrast_hu - contrast_hu) / (least_contrast_hu / 3)))
+        odds *= 1 + (nothing_there_odds - 1) * nothing
     odds *= (reader_false_mark / reader_sensitivity) ** confirming_readers
+    if silent_readers:
+        alpha = reader_sensitivity * reader_share_spread
+        beta = reader_share_spread - alpha
+        overlooked = math.exp(float(special.betaln(alpha, beta + silent_readers) - special.betaln(alpha, beta)))
+        odds *= ((1 - reader_false_mark) ** silent_readers / overlooked) ** silence_weight
     return _clip(odds / (1 + odds))
+
+
+def _search_factor(sensitivity: float | None, candidate: float | None) -> float:
+    silence = 1.0 if sensitivity is None else 1.0 / max(1.0 - sensitivity, 0.01)
+    if candidate is None:
+        return silence
+    bounded = min(max(candidate, 0.01), 0.99)
+    return min(silence, (1 - bounded) / bounded)
+
+
+def all_elsewhere(*, labels: int, prior_one: float, prior_set: float) -> float:
+    """Return the probability that a set belongs to another image, given that each of its labels marks nothing here.
+
+    Either the set as a whole is astray (``prior_set``), or each label for itself (``prior_one``, independently).
+    """
+    odds = prior_set / (1 - prior_set) / prior_one**labels
+    return _clip(odds / (1 + odds))
+
+
+def from_log_odds(*, prior: float, weights: tuple[float, ...]) -> float:
+    """Return the probability after adding each witness's log-odds to those of ``prior``."""
+    return _clip(float(special.expit(special.logit(_clip(prior)) + sum(weights))))
 
 
 def beyond_tolerance(*, deviation: float, tolerance: float, spread: float) -> float:

@@ -11,26 +11,43 @@ from imaging.checks.base import CheckParameters
 from imaging.checks.context import (
     Mark,
     addition_from_others,
-    candidates_of,
+    candidates_at,
     consensus_outline,
     is_nodule,
+    lesions_of,
     marks_of,
     model_weight,
+    nearby,
+    nodule_probability_at,
     read_sets,
     structures_passed_over,
 )
-from imaging.checks.issues import IssueBuilder, merged
-from imaging.checks.places import candidate_is_finding, equivalent_diameter_mm, finding_diameter_mm, share_a_place
+from imaging.checks.issues import COMMON_FEATURES, Features, IssueBuilder, merged
+from imaging.checks.places import equivalent_diameter_mm, finding_diameter_mm, share_a_place
 from imaging.checks.probability import beyond_tolerance, fewer_than_a_quarter_would_mark, majority_would_mark
 from imaging.checks.words import counted, millimetres, who_marked
 from imaging.errors import NotApplicable
-from imaging.masks.matching import match_lesions
 from imaging.types import Action, AnnotationSet, Case, Category, LabelIssue, Lesion, Proposal, Rejection
 
 # Spread of the logarithm of volume between careful readers of one nodule: about 35 %.
 _LOG_VOLUME_SPREAD = 0.35
 _RATING_SPREAD = 1.0
 _RATED = "malignancy"
+
+FEATURES = COMMON_FEATURES | {
+    "kind_marking": "1 where readers differ on whether there is a nodule",
+    "kind_volume": "1 where the outline's volume lies far from the others'",
+    "kind_rating": "1 where the rating lies far from the others'",
+    "marking_readers": "readers who marked a nodule here",
+    "silent_readers": "readers who marked nothing here",
+    "readers_against": "readers who marked the place, but as no nodule",
+    "suspect_marked": "1 where the suspect marked the nodule, 0 where it is missing from the suspect's set",
+    "small": "1 where every mark here says it is below the border between the size classes",
+    "model_probability": "of the best of the model's candidates here; absent without one",
+    "place_probability": "the model's probability of a nodule at the marks' place; absent from models that do not say",
+    "log_volume_ratio": "natural logarithm of the outline's volume over the others' median",
+    "rating_gap": "difference to the median rating of the others",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +57,28 @@ class ReaderDisagreement:
     *marking*: more than half marked the lesion: each reader who did not is the suspect, score
     ``majority_would_mark`` from the votes alone; fewer than half: each marker is the suspect, score
     ``fewer_than_a_quarter_would_mark`` (one mark of four is disagreement before it is error), less if the model
-    reports the place too; exactly half: the silent readers stand in, with a score of
-    about one half, and the evidence says ``ambiguous``. Marks under 3 mm are half votes, since readers are not asked
-    to find them all. A reader who marked the place as a non-nodule has voted against and is no suspect here.
+    reports the place too, and either way if it was asked about that very place; exactly half: the silent readers stand
+    in, with a score of about one half, and the evidence says ``ambiguous``. Marks under 3 mm are half votes, since
+    readers are not asked to find them all. A reader who marked the place as a non-nodule has voted against and is no
+    suspect here.
     *volume* and *rating*: a reader whose outline volume (no box's) or malignancy rating lies far from the median of at
-    least two others. What the readers call the lesion is for ``wrong_category``.
+    least two others. What the readers call the lesion is for ``wrong_category``. Features: ``FEATURES``.
     """
 
     name: str = "reader_disagreement"
-    version: str = "2"
+    version: str = "3"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable with fewer than two readers."""
         sets = read_sets(case=case)
         if len(sets) < 2:
             raise NotApplicable("one-reader", "only one reader has read this case; there is nobody to disagree with")
-        builder = IssueBuilder(check=self, case=case, parameters=parameters)
+        builder = IssueBuilder(check=self, case=case, parameters=parameters, names=FEATURES)
         issues: list[LabelIssue] = []
-        for lesion in match_lesions(sets):
+        for lesion in lesions_of(case=case):
             marks = tuple(mark for mark in marks_of(lesion=lesion, sets=sets) if is_nodule(finding=mark.finding))
             if marks:
-                seen = _Seen(lesion, marks, sets, builder)
+                seen = _Seen(lesion, marks, sets, builder, _present(marks, sets, builder))
                 issues.extend((*_marking(seen), *_volumes(seen), *_ratings(seen)))
         return merged(issues=[issue for issue in issues if issue.score >= parameters.report_from])
 
@@ -85,6 +103,7 @@ class _Seen:
     marks: tuple[Mark, ...]
     sets: tuple[AnnotationSet, ...]
     builder: IssueBuilder
+    present: Mapping[str, bool]
 
     @property
     def parameters(self) -> CheckParameters:
@@ -99,6 +118,23 @@ class _Seen:
         sizes = [finding_diameter_mm(finding=mark.finding) for mark in self.marks]
         return max((size for size in sizes if size is not None), default=None)
 
+    @property
+    def small(self) -> bool:
+        return all(mark.finding.category is Category.NODULE_LT_3MM for mark in self.marks)
+
+    def votes(self) -> dict[str, float | None]:
+        """Return who found what, as features."""
+        present = self.present
+        candidate, place = _model_says(self)
+        return {
+            "marking_readers": sum(present.values()),
+            "readers_against": len(present) - sum(present.values()),
+            "silent_readers": len(self.sets) - len(present),
+            "small": self.small,
+            "model_probability": candidate,
+            "place_probability": place,
+        }
+
     def issue(
         self,
         *,
@@ -108,6 +144,7 @@ class _Seen:
         score: float,
         reason: str,
         evidence: dict[str, object],
+        features: Features,
         proposals: tuple[Proposal, ...],
     ) -> LabelIssue:
         return self.builder.issue(
@@ -119,19 +156,19 @@ class _Seen:
             reason=reason,
             implicated=tuple(item.set_id for item in self.sets),
             evidence={**evidence, "lesion": self.lesion.lesion_id},
+            features={**self.votes(), **features, "suspect_marked": finding_id is not None},
             proposals=proposals,
         )
 
 
 def _marking(seen: _Seen) -> list[LabelIssue]:
-    present = _present(seen)
+    present = seen.present
     markers = {set_id for set_id, nodule in present.items() if nodule}
     silent = [item.set_id for item in seen.sets if item.set_id not in present]
     against = len(seen.sets) - len(markers)
     if against == 0:
         return []
-    small = all(mark.finding.category is Category.NODULE_LT_3MM for mark in seen.marks)
-    weight = seen.parameters.small_mark_weight if small else 1.0
+    weight = seen.parameters.small_mark_weight if seen.small else 1.0
     evidence: dict[str, object] = {
         "kind": "marking",
         "marked_by": sorted(markers),
@@ -163,6 +200,7 @@ def _marking(seen: _Seen) -> list[LabelIssue]:
             score=score,
             reason=_marking_reason(seen, len(markers), finding_id),
             evidence=evidence,
+            features={"kind_marking": 1.0},
             proposals=proposals,
         )
         for set_id, finding_id in suspects
@@ -205,6 +243,7 @@ def _volumes(seen: _Seen) -> list[LabelIssue]:
                     "others_median_diameter_mm": usual,
                     "others": others,
                 },
+                features={"kind_volume": 1.0, "log_volume_ratio": math.log(ratio)},
                 proposals=_others_outline(seen.marks, mark),
             )
         )
@@ -242,6 +281,7 @@ def _ratings(seen: _Seen) -> list[LabelIssue]:
                     "others_median": usual,
                     "others": others,
                 },
+                features={"kind_rating": 1.0, "rating_gap": own - usual},
                 proposals=(),
             )
         )
@@ -256,49 +296,45 @@ def _against_others(values: Mapping[Mark, float]) -> Iterator[tuple[Mark, float,
             yield mark, own, median(others), len(others)
 
 
-def _present(seen: _Seen) -> dict[str, bool]:
+def _present(marks: tuple[Mark, ...], sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> dict[str, bool]:
     """Return each set with any finding at the lesion's place, and whether it calls it a nodule.
 
     Asked more loosely than lesions are matched: an outline that matching set apart (a second mark of the same reader,
     a merged outline) still shows that its reader saw the place.
     """
-    grid = seen.builder.case.volume.grid
-    margin = seen.parameters.match_margin_mm
-    present = {}
-    for item in seen.sets:
-        here = [
-            finding
-            for finding in item.findings
-            if any(
-                share_a_place(first=finding, second=mark.finding, grid=grid, margin_mm=margin) for mark in seen.marks
-            )
-        ]
-        if here:
-            present[item.set_id] = any(is_nodule(finding=finding) for finding in here)
+    case, margin = builder.case, builder.parameters.match_margin_mm
+    present: dict[str, bool] = {}
+    for item in sets:
+        for mark in marks:
+            for finding in nearby(case=case, finding=mark.finding, item=item, margin_mm=margin):
+                if share_a_place(first=finding, second=mark.finding, grid=case.volume.grid, margin_mm=margin):
+                    present[item.set_id] = present.get(item.set_id, False) or is_nodule(finding=finding)
     return present
 
 
 def _model_report(seen: _Seen) -> tuple[float | None, float]:
-    """Return the probability that the model reported for the place, if it did, and how many readers that is worth."""
-    # Only a report counts: the model's silence about a mark is for the check on spurious labels.
+    """Return the probability that the model gives for the place, if it did, and how many readers that is worth."""
+    # Of a search of the scan only a report counts: its silence about a mark is for the check on spurious labels.
     case = seen.builder.case
     if case.prediction is None:
         return None, seen.parameters.model_weight_in_readers
-    here = [
+    candidate, place = _model_says(seen)
+    reported = candidate if candidate is not None and candidate >= case.prediction.threshold else None
+    worth = model_weight(prediction=case.prediction, parameters=seen.parameters)
+    return (reported if place is None else place), worth
+
+
+def _model_says(seen: _Seen) -> tuple[float | None, float | None]:
+    """Return the best candidate's probability at the marks, and the highest given when asked about their places."""
+    case, margin = seen.builder.case, seen.parameters.match_margin_mm
+    candidates = [
         candidate.probability
-        for candidate in candidates_of(case=case)
-        if candidate.probability >= case.prediction.threshold
-        and any(
-            candidate_is_finding(
-                candidate=candidate,
-                finding=mark.finding,
-                grid=case.volume.grid,
-                margin_mm=seen.parameters.match_margin_mm,
-            )
-            for mark in seen.marks
-        )
+        for mark in seen.marks
+        for candidate in candidates_at(case=case, finding=mark.finding, margin_mm=margin)[:1]
     ]
-    return max(here, default=None), model_weight(prediction=case.prediction, parameters=seen.parameters)
+    asked = [nodule_probability_at(case=case, finding=mark.finding, margin_mm=margin) for mark in seen.marks]
+    places = [probability for probability in asked if probability is not None]
+    return max(candidates, default=None), max(places, default=None)
 
 
 def _others_outline(marks: tuple[Mark, ...], suspect: Mark) -> tuple[Proposal, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from imaging.checks.once import once
 from imaging.checks.places import lies_inside
 from imaging.geometry.affine import to_index
 from imaging.types import Case, PointMm, Volume
@@ -19,13 +20,24 @@ def blind_reason(*, case: Case, place_mm: PointMm, body_threshold_hu: float, mid
 
     It depends on the place alone, never on the check, so that a missing and a spurious label read alike.
     """
-    where = place_in_words(
-        volume=case.volume,
-        place_mm=place_mm,
-        body_threshold_hu=body_threshold_hu,
-        midline_margin_mm=midline_margin_mm,
+    where = place_on_case(
+        case=case, place_mm=place_mm, body_threshold_hu=body_threshold_hu, midline_margin_mm=midline_margin_mm
     )
     return f"This place may deserve a second look: {where}." if where else "This place may deserve a second look."
+
+
+def place_on_case(*, case: Case, place_mm: PointMm, body_threshold_hu: float, midline_margin_mm: float) -> str:
+    """Return ``place_in_words`` on a case's volume, said once for each place: every check names it twice an issue."""
+    return once(
+        case=case,
+        key=("place_on_case", place_mm, body_threshold_hu, midline_margin_mm),
+        compute=lambda: place_in_words(
+            volume=case.volume,
+            place_mm=place_mm,
+            body_threshold_hu=body_threshold_hu,
+            midline_margin_mm=midline_margin_mm,
+        ),
+    )
 
 
 def place_in_words(*, volume: Volume, place_mm: PointMm, body_threshold_hu: float, midline_margin_mm: float) -> str:

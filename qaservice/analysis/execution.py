@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from compliance.recording import SYSTEM, change
-from imaging.checks.base import CheckParameters
+from imaging.checks.base import parameters_from_record
 from imaging.masks.place import centre_of
 from imaging.pipeline import AnalysisParameters, analyse
 from imaging.types import AnnotationSet as ImagingSet
 from imaging.types import Case, Category, PointMm, Rejection
 from qaservice.analysis import evaluating  # noqa: F401  # its executor is registered where jobs look for one
+from qaservice.analysis.calibration import recalibration_of_run
 from qaservice.analysis.leakage import independence_of
 from qaservice.analysis.models import AnalysisRun, Independence, RunState, SeriesResult, SeriesStanding
 from qaservice.analysis.opinions import no_opinion, opinion_of
@@ -95,7 +96,9 @@ def analyse_series(context: JobContext) -> None:
             places=_places(sets),
             progress=lambda done, total: context.progress(done, total, "QA model"),
         )
-    parameters = AnalysisParameters(checks=CheckParameters(**run.parameters))
+    parameters = AnalysisParameters(
+        checks=parameters_from_record(record=run.parameters), recalibration=recalibration_of_run(run=run)
+    )
     case = Case(
         volume=volume,
         annotation_sets=sets,

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 
 from imaging.masks.boxes import box_around
-from imaging.masks.build import mask_from_sphere, mask_from_voxels
+from imaging.masks.build import full_voxels, mask_from_sphere, mask_from_voxels
 from imaging.types import (
     Algorithm,
     AnnotationSet,
@@ -27,6 +27,7 @@ from imaging.types import (
     OutlineOpinion,
     PointMm,
     Prediction,
+    ProbabilityMap,
     Rejection,
     SetKind,
     Sphere,
@@ -96,6 +97,35 @@ def shifted(*, mask: Mask, slices: int) -> Mask:
     """The mask moved along the stack."""
     origin = (mask.origin[0] + slices, mask.origin[1], mask.origin[2])
     return mask_from_voxels(grid=mask.grid, voxels=mask.voxels, origin=origin)
+
+
+def united(*masks: Mask) -> Mask:
+    """All masks as one."""
+    voxels = np.zeros(SHAPE, dtype=bool)
+    for mask in masks:
+        voxels |= full_voxels(mask)
+    return mask_from_voxels(grid=masks[0].grid, voxels=voxels)
+
+
+def upper_half(mask: Mask) -> Mask:
+    """The mask without the lower half of its slices."""
+    return without_slices(mask=mask, dropped=tuple(range(mask.voxels.shape[0] // 2)))
+
+
+def with_map(opinion: OutlineOpinion, *, sure: float = 0.97) -> OutlineOpinion:
+    """The opinion with its outline as a probability map: ``sure`` inside, 1 - ``sure`` in a margin around it."""
+    assert opinion.mask is not None
+    values = np.where(np.pad(opinion.mask.voxels, 2), sure, 1 - sure).astype(np.float32)
+    values.setflags(write=False)
+    spread = np.full(values.shape, 0.02, dtype=np.float32)
+    spread.setflags(write=False)
+    origin = tuple(start - 2 for start in opinion.mask.origin)
+    return replace(
+        opinion,
+        probability=ProbabilityMap(
+            grid=opinion.mask.grid, origin=(origin[0], origin[1], origin[2]), values=values, spread=spread
+        ),
+    )
 
 
 def outlined(
@@ -181,6 +211,15 @@ def algorithm(set_id: str, *findings: Finding) -> AnnotationSet:
 def case(*sets: AnnotationSet, predicted: Prediction | None = None, rejections: tuple[Rejection, ...] = ()) -> Case:
     """A case on the chest volume."""
     return Case(volume=chest_volume(), annotation_sets=sets, prediction=predicted, import_rejections=rejections)
+
+
+def painted(looked_at: Case, *masks: Mask, hounsfield: int = 30) -> Case:
+    """The case with something of one density where the masks are; the chest itself shows no nodule."""
+    values = looked_at.volume.hounsfield.copy()
+    for mask in masks:
+        values[full_voxels(mask)] = hounsfield
+    values.setflags(write=False)
+    return replace(looked_at, volume=replace(looked_at.volume, hounsfield=values))
 
 
 def four_readers(*, centre_mm: PointMm, diameter_mm: float) -> tuple[AnnotationSet, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,8 +15,9 @@ import numpy as np
 import pytest
 
 from imaging.checks.base import CHEST_CT_NODULES, Check
+from imaging.checks.issues import features_of
 from imaging.checks.places import lies_inside
-from imaging.checks.registry import REGISTRY
+from imaging.checks.registry import FEATURES, REGISTRY
 from imaging.checks.words import blind_reason
 from imaging.errors import NotApplicable
 from imaging.predictions import external_prediction
@@ -37,11 +40,14 @@ from tests.factories.cases import (
     reader,
     shifted,
     structure,
+    united,
+    upper_half,
+    with_map,
     without_finding,
     without_slices,
 )
 
-BESIDE = (LEFT_LUNG[0] - 3.0, LEFT_LUNG[1], LEFT_LUNG[2])
+BEHIND = (LEFT_LUNG[0], LEFT_LUNG[1] + 10.0, LEFT_LUNG[2])
 SEEN = prediction(
     candidate(centre_mm=LEFT_LUNG, diameter_mm=10.0, probability=0.94),
     outlines=(opinion(centre_mm=LEFT_LUNG, diameter_mm=10.0, certainty=0.9),),
@@ -161,8 +167,51 @@ def heard_from_elsewhere() -> Case:
     return case(reader("a", outlined(finding_id="a-1", mask=moved)), reader("b"), predicted=heard)
 
 
+def two_drawn_as_one() -> Case:
+    one, other = ball(centre_mm=LEFT_LUNG, diameter_mm=9.0), ball(centre_mm=BEHIND, diameter_mm=8.0)
+    both = united(one, other)
+    apart = [
+        reader(name, outlined(finding_id=f"{name}-1", mask=one), outlined(finding_id=f"{name}-2", mask=other))
+        for name in "bc"
+    ]
+    return case(
+        reader("a", outlined(finding_id="a-1", mask=both)),
+        *apart,
+        predicted=prediction(
+            candidate(centre_mm=LEFT_LUNG, diameter_mm=9.0, probability=0.94),
+            candidate(centre_mm=BEHIND, diameter_mm=8.0, probability=0.9),
+        ),
+    )
+
+
+def nobody_is_sure() -> Case:
+    sets = four_readers(centre_mm=LEFT_LUNG, diameter_mm=9.0)
+    unsure = replace(opinion(centre_mm=LEFT_LUNG, diameter_mm=9.0, certainty=0.6), nodule_probability=0.5)
+    return case(*sets[:2], reader("c"), reader("d"), predicted=prediction(outlines=(unsure,)))
+
+
+def model_says_no_at_the_place() -> Case:
+    says_no = replace(opinion(centre_mm=RIGHT_LUNG, diameter_mm=9.0, certainty=0.1), mask=None, nodule_probability=0.02)
+    label = nodule(finding_id="a-1", centre_mm=RIGHT_LUNG, diameter_mm=9.0)
+    return case(reader("a", label), reader("b"), reader("c"), predicted=prediction(outlines=(says_no,)))
+
+
+def outline_with_everything_wrong() -> Case:
+    whole = ball(centre_mm=LEFT_LUNG, diameter_mm=14.0)
+    sure = with_map(opinion(centre_mm=LEFT_LUNG, diameter_mm=14.0, certainty=0.9))
+    stray = ball(centre_mm=(LEFT_LUNG[0], LEFT_LUNG[1] + 14.0, LEFT_LUNG[2]), diameter_mm=4.0)
+    cut = outlined(finding_id="a-1", mask=united(upper_half(whole), stray))
+    box = boxed(finding_id="a-2", mask=ball(centre_mm=RIGHT_LUNG, diameter_mm=22.0))
+    asked = opinion(centre_mm=RIGHT_LUNG, diameter_mm=9.0, certainty=0.9)
+    return case(reader("a", cut, box), predicted=prediction(outlines=(sure, asked)))
+
+
 CASES: tuple[Callable[[], Case], ...] = (
     agreed,
+    two_drawn_as_one,
+    nobody_is_sure,
+    model_says_no_at_the_place,
+    outline_with_everything_wrong,
     one_reader_missed_it,
     nobody_marked_it,
     model_is_silent,
@@ -236,6 +285,51 @@ def test_an_issue_is_well_formed(check: Check, make: Callable[[], Case]) -> None
 
 @EVERY_CHECK
 @EVERY_CASE
+def test_an_issue_says_in_numbers_that_are_described_what_its_score_rests_on(
+    check: Check, make: Callable[[], Case]
+) -> None:
+    described = FEATURES[check.name]
+    kinds = {name for name in described if name.startswith("kind_")}
+    for issue in issues_of(check, make()):
+        features = issue.evidence["features"]
+        assert isinstance(features, dict)
+        assert all(type(value) is float and math.isfinite(value) for value in features.values())
+        assert set(features) <= set(described)
+        assert kinds <= set(features)
+        assert not kinds or any(features[name] == 1.0 for name in kinds)
+        assert features["score"] == issue.score
+
+
+@EVERY_CHECK
+def test_every_number_that_a_check_describes_stands_in_some_issue(check: Check) -> None:
+    seen = {name for make in CASES for issue in issues_of(check, make()) for name in features_of(issue=issue)}
+    assert {"score", "readers", "slice_step_mm"} <= seen
+    assert len(seen) >= len(FEATURES[check.name]) / 2
+
+
+@EVERY_CHECK
+@EVERY_CASE
+def test_what_is_kept_of_a_case_changes_no_answer(check: Check, make: Callable[[], Case]) -> None:
+    warm, cold = make(), make()
+    for other in REGISTRY:
+        issues_of(other, warm)
+    assert sorted(fingerprint(issue) for issue in issues_of(check, warm)) == sorted(
+        fingerprint(issue) for issue in issues_of(check, cold)
+    )
+
+
+def test_nothing_is_kept_of_a_case_that_nobody_holds() -> None:
+    looked_at = everything_else_at_once()
+    for check in REGISTRY:
+        issues_of(check, looked_at)
+    gone = weakref.ref(looked_at)
+    del looked_at
+    gc.collect()
+    assert gone() is None
+
+
+@EVERY_CHECK
+@EVERY_CASE
 def test_a_check_asks_about_one_label_only_once(check: Check, make: Callable[[], Case]) -> None:
     subjects = [
         (issue.annotation_set_id, issue.finding_id, issue.place_mm if issue.finding_id is None else None)
@@ -259,6 +353,9 @@ def test_a_proposal_carries_what_its_action_needs(check: Check, make: Callable[[
                 assert proposal.mask.count > 0
                 assert not proposal.mask.voxels.flags.writeable
             assert (issue.finding_id is None) == (proposal.action is Action.ADD)
+        if issue.evidence.get("kind") == "ambiguous":
+            assert issue.proposals == ()
+            assert "wrong" not in issue.reason.replace("Nothing here says that a label is wrong", "")
 
 
 @EVERY_CHECK

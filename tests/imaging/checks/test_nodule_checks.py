@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from imaging.checks.base import CHEST_CT_NODULES
+from imaging.checks.issues import features_of
 from imaging.checks.missing_nodule import MissingNodule
 from imaging.checks.reader_disagreement import ReaderDisagreement
 from imaging.checks.spurious_label import SpuriousLabel
 from imaging.errors import NotApplicable
-from imaging.types import Action, Case, Category, LabelIssue, Prediction
+from imaging.types import Action, Case, Category, LabelIssue, OutlineOpinion, Prediction
 from tests.factories.cases import (
     LEFT_LUNG,
     RIGHT_LUNG,
@@ -22,9 +23,11 @@ from tests.factories.cases import (
     four_readers,
     nodule,
     outlined,
+    painted,
     point,
     prediction,
     reader,
+    united,
     without_finding,
 )
 
@@ -151,16 +154,71 @@ def test_a_point_mark_is_passed_over_and_said_so() -> None:
 
 
 def test_one_mark_of_four_is_disagreement_and_never_more_likely_wrong_than_right() -> None:
-    label = nodule(finding_id="a-1", centre_mm=LEFT_LUNG, diameter_mm=10.0)
-    looked_at = case(reader("a", label), reader("b"), reader("c"), reader("d"), predicted=prediction())
+    looked_at = sole_mark_on_something(predicted=prediction())
     assert spurious(looked_at)[0].score <= 0.5
     assert disagreement(looked_at)[0].score <= 0.5
     assert "one reader alone may still be right" in spurious(looked_at)[0].reason
 
 
+def sole_mark_on_something(*, predicted: Prediction, readers: str = "abcd") -> Case:
+    """One of several readers marked something dense: a nodule, or a vessel."""
+    mask = ball(centre_mm=LEFT_LUNG, diameter_mm=10.0)
+    others = [reader(name) for name in readers[1:]]
+    return painted(case(reader("a", outlined(finding_id="a-1", mask=mask)), *others, predicted=predicted), mask)
+
+
+def says(probability: float) -> Prediction:
+    asked = OutlineOpinion(
+        place_mm=LEFT_LUNG, mask=None, mean_probability=0.0, nodule_probability=probability, probability=None
+    )
+    return prediction(outlines=(asked,))
+
+
+def test_a_model_that_was_asked_at_the_very_place_lifts_the_ceiling_on_a_sole_mark() -> None:
+    (issue,) = spurious(sole_mark_on_something(predicted=says(0.02)))
+    assert issue.score > 0.9
+    assert "asked about this very place, gives a nodule 2 %" in issue.reason
+    doubted = spurious(sole_mark_on_something(predicted=says(0.9)))
+    assert all(one.score < 0.5 for one in doubted)
+
+
+@pytest.mark.parametrize("readers", ["a", "ab", "abcd"])
+def test_an_invented_label_reaches_a_high_score_with_any_number_of_readers(readers: str) -> None:
+    (issue,) = spurious(sole_mark_on_something(predicted=says(0.01), readers=readers))
+    assert issue.score > 0.8
+
+
+def test_the_silence_of_three_weighs_more_than_that_of_one_and_less_than_three_times_as_much() -> None:
+    odds = {}
+    for readers in ("a", "ab", "abcd"):
+        (issue,) = spurious(sole_mark_on_something(predicted=says(0.2), readers=readers))
+        odds[readers] = issue.score / (1 - issue.score)
+    assert odds["a"] < odds["ab"] < odds["abcd"] < odds["a"] * (odds["ab"] / odds["a"]) ** 3
+
+
+def test_a_label_on_plain_lung_is_likelier_spurious_than_one_on_something_dense() -> None:
+    on_something = sole_mark_on_something(predicted=prediction(), readers="a")
+    on_nothing = case(*on_something.annotation_sets, predicted=prediction())
+    (dense,), (plain,) = spurious(on_something), spurious(on_nothing)
+    assert plain.score > dense.score + 0.1
+    assert "little there that differs from the lung" in plain.reason
+    assert features_of(issue=dense)["contrast_hu"] > 800
+
+
+def test_a_label_on_a_vessel_is_told_by_what_runs_on_outside_it() -> None:
+    on_nodule = sole_mark_on_something(predicted=prediction(), readers="a")
+    vessel = united(*(ball(centre_mm=(20.0, 3.0, 7.0 + 3.0 * step), diameter_mm=6.0) for step in range(-6, 7)))
+    label = nodule(finding_id="a-1", centre_mm=LEFT_LUNG, diameter_mm=8.0)
+    on_vessel = painted(case(reader("a", label), predicted=prediction()), vessel)
+    running = [features_of(issue=spurious(one)[0])["running_on"] for one in (on_nodule, on_vessel)]
+    assert running[0] < 0.1
+    assert running[1] > 0.4
+
+
 def test_a_label_that_a_second_reader_confirms_is_not_spurious() -> None:
+    mask = ball(centre_mm=LEFT_LUNG, diameter_mm=10.0)
     sets = four_readers(centre_mm=LEFT_LUNG, diameter_mm=10.0)
-    assert spurious(case(*sets[:2], predicted=prediction())) == ()
+    assert spurious(painted(case(*sets[:2], predicted=prediction()), mask)) == ()
 
 
 def test_the_missing_reader_of_four_is_named_with_the_majority_outline() -> None:

@@ -9,13 +9,13 @@ import pytest
 
 from imaging.agreement.overlap import dice
 from imaging.checks.base import CHEST_CT_NODULES
-from imaging.checks.boundary import Boundary, measure_deviation
+from imaging.checks.boundary import Boundary
+from imaging.checks.deviation import measure_deviation
 from imaging.checks.displacement import Displacement, displace
 from imaging.checks.duplicate_mark import DuplicateMark
 from imaging.checks.geometry_mismatch import GeometryMismatch
 from imaging.checks.incomplete_contour import IncompleteContour
 from imaging.checks.wrong_category import WrongCategory
-from imaging.errors import NotApplicable
 from imaging.types import Action, AnnotationSet, Case, Category, LabelIssue, Mask, PointMm, Rejection
 from tests.factories.cases import (
     CHEST_WALL,
@@ -127,9 +127,11 @@ def test_the_model_has_no_say_on_sizes_it_is_not_validated_for_and_nobody_on_mas
     assert Boundary().abstentions(case=mass, parameters=CHEST_CT_NODULES)[0].code == "mass"
 
 
-def test_one_reader_without_a_model_has_no_second_outline() -> None:
-    with pytest.raises(NotApplicable, match="no second outline"):
-        boundary(case(one_label(10.0)))
+def test_one_reader_without_a_model_has_no_second_outline_and_it_is_said() -> None:
+    alone = case(one_label(10.0))
+    assert boundary(alone) == ()
+    [abstained] = Boundary().abstentions(case=alone, parameters=CHEST_CT_NODULES)
+    assert (abstained.code, abstained.subjects) == ("no-second-outline", ("a-1",))
 
 
 def test_a_deviation_grows_more_suspicious_with_its_size() -> None:

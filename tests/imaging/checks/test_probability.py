@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from imaging.checks.probability import (
+    all_elsewhere,
     beyond_tolerance,
     fewer_than_a_quarter_would_mark,
+    from_log_odds,
     majority_would_mark,
     pool,
     spurious,
@@ -25,13 +27,28 @@ def lone(marked: int, silent: int) -> float:
     return fewer_than_a_quarter_would_mark(marked=marked, silent=silent, model_probability=None, model_weight=0.0)
 
 
-def silence(*, sensitivity: float, whisper: float | None = None, confirming: int = 0) -> float:
+def silence(
+    *,
+    sensitivity: float | None = None,
+    candidate: float | None = None,
+    place: float | None = None,
+    contrast: float | None = None,
+    confirming: int = 0,
+    silent: int = 0,
+) -> float:
     return spurious(
         prior=0.08,
+        place_probability=place,
         model_sensitivity=sensitivity,
-        whisper=whisper,
+        candidate_probability=candidate,
+        contrast_hu=contrast,
+        least_contrast_hu=75.0,
+        nothing_there_odds=6.0,
         confirming_readers=confirming,
+        silent_readers=silent,
+        silence_weight=1.0,
         reader_sensitivity=0.75,
+        reader_share_spread=2.0,
         reader_false_mark=0.05,
     )
 
@@ -71,7 +88,35 @@ def test_silence_weighs_what_the_sensitivity_at_that_size_makes_it_weigh() -> No
 
 
 def test_a_whisper_counts_for_the_label() -> None:
-    assert silence(sensitivity=0.95, whisper=0.4) < silence(sensitivity=0.95, whisper=0.1) < 0.64
+    assert silence(sensitivity=0.95, candidate=0.4) < silence(sensitivity=0.95, candidate=0.1) < 0.64
+
+
+def test_an_answer_about_the_very_place_is_bayes_rule_and_outweighs_the_search() -> None:
+    # Odds 8 : 92 times 49 for a probability of one in fifty.
+    assert silence(place=0.02) == pytest.approx(392 / 484)
+    assert silence(place=0.5) == pytest.approx(0.08)
+    assert silence(place=0.9, sensitivity=0.95) < 0.08 < silence(place=0.1, candidate=0.6)
+
+
+def test_the_silence_of_readers_weighs_what_a_share_that_varies_makes_of_it() -> None:
+    # Of true nodules a quarter is marked by none of one other reader, 1.875 / 24 by none of three.
+    assert silence(silent=1) == pytest.approx(1 / (1 + 92 / 8 * 0.25 / 0.95))
+    assert silence(silent=3) == pytest.approx(1 / (1 + 92 / 8 * (1.875 / 24) / 0.95**3))
+
+
+def test_contrast_speaks_for_a_label_only_by_its_absence() -> None:
+    assert silence(contrast=0.0) > silence(contrast=75.0) > silence(contrast=300.0)
+    assert silence(contrast=300.0) == pytest.approx(silence(), abs=1e-3)
+
+
+def test_several_labels_on_nothing_tell_of_their_set_and_one_does_not() -> None:
+    one, two, three = (all_elsewhere(labels=count, prior_one=0.08, prior_set=0.02) for count in (1, 2, 3))
+    assert one < 0.25 < two < 0.8 < three
+
+
+def test_witnesses_move_a_prior_by_their_log_odds() -> None:
+    assert from_log_odds(prior=0.5, weights=()) == pytest.approx(0.5)
+    assert from_log_odds(prior=0.05, weights=(1.0, -1.0)) == pytest.approx(0.05)
 
 
 def test_another_reader_who_marked_it_all_but_clears_a_label() -> None:

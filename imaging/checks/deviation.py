@@ -1,0 +1,190 @@
+"""How far one outline lies from another, in mm and with the sign, and how sure a model is of the difference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from imaging.agreement.overlap import crop
+from imaging.agreement.surface import surface_distances
+from imaging.checks.base import CheckParameters
+from imaging.checks.outline_parts import on_common_slices
+from imaging.checks.places import equivalent_diameter_mm
+from imaging.checks.probability import beyond_tolerance
+from imaging.masks.measure import centroid
+from imaging.types import Mask, PointMm, ProbabilityMap
+
+SURELY_OUT = 0.1
+SURELY_IN = 0.9
+"""Voxel probabilities below and above which a model is sure of a voxel."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deviation:
+    """How one outline differs from one reference outline. ``shift_mm`` is the vector (x, y, z) from reference to label.
+
+    ``kind``: ``over`` (drawn too wide), ``under`` (too tight), ``shift``, ``shape``, or ``within`` the tolerance.
+    ``volume_ratio``: the label's over the reference's.
+    """
+
+    kind: str
+    bias_mm: float
+    mean_mm: float
+    hd95_mm: float
+    shift_mm: PointMm
+    tolerance_mm: float
+    volume_ratio: float
+    score: float
+
+    @property
+    def deviation_mm(self) -> float:
+        """The mean symmetric surface distance or the distance of the centroids, whichever is larger."""
+        return max(self.mean_mm, math.hypot(*self.shift_mm))
+
+
+@dataclass(frozen=True, slots=True)
+class CertainDifference:
+    """Where a label contradicts a map of probabilities that is sure of itself.
+
+    ``held_share``: voxels of the label that are surely outside, over the label's voxels. ``left_out_share``: voxels
+    surely inside that the label leaves out, over the same. ``over_mm`` and ``under_mm``: the same two as the thickness
+    of a layer on a ball of the label's size. ``certain_share``: of the difference between the label and the map cut
+    at one half, the part that is sure; 1 where there is no difference. ``uncertain_share``: voxels that are neither
+    surely in nor surely out, over those above one half. ``spread``: mean standard deviation there, None if not given.
+    """
+
+    held_share: float
+    left_out_share: float
+    over_mm: float
+    under_mm: float
+    certain_share: float
+    uncertain_share: float
+    spread: float | None
+
+
+def measure_deviation(*, label: Mask, reference: Mask, parameters: CheckParameters) -> Deviation:
+    """Return how far a label's outline lies from a reference outline on the same grid, and in which way.
+
+    Raises NotApplicable for an empty mask, GeometryError for different grids.
+    """
+    distances = surface_distances(first=label, second=reference)
+    centre, wanted = centroid(label), centroid(reference)
+    shift = (centre[0] - wanted[0], centre[1] - wanted[1], centre[2] - wanted[2])
+    moved = math.hypot(*shift)
+    tolerance = tolerance_mm(reference=reference, parameters=parameters)
+    deviation = max(distances.mean_mm, moved)
+    if deviation <= tolerance:
+        kind = "within"
+    elif moved > tolerance and moved >= abs(distances.bias_mm):
+        kind = "shift"
+    elif abs(distances.bias_mm) >= distances.mean_mm / 2:
+        kind = "over" if distances.bias_mm > 0 else "under"
+    else:
+        kind = "shape"
+    return Deviation(
+        kind=kind,
+        bias_mm=distances.bias_mm,
+        mean_mm=distances.mean_mm,
+        hd95_mm=distances.hd95_mm,
+        shift_mm=shift,
+        tolerance_mm=tolerance,
+        volume_ratio=label.count / reference.count,
+        score=beyond_tolerance(deviation=deviation, tolerance=tolerance, spread=parameters.reader_spread_mm),
+    )
+
+
+def alike_in_plane(*, label: Mask, reference: Mask, parameters: CheckParameters) -> bool:
+    """Say whether two outlines agree within the tolerance on the slices that both reach."""
+    common = on_common_slices(first=label, second=reference)
+    if common is None:
+        return False
+    return measure_deviation(label=common[0], reference=common[1], parameters=parameters).kind == "within"
+
+
+def length_judged(*, length_mm: float, reference: Mask, parameters: CheckParameters) -> tuple[float, float]:
+    """Return the tolerance for a length of slices at the ends of an outline, and the probability that it is exceeded.
+
+    Half a slice more than an outline's own tolerance: the partial volume at the ends is taken differently.
+    """
+    step = reference.grid.spacing_mm[0]
+    tolerance = tolerance_mm(reference=reference, parameters=parameters) + step / 2
+    spread = max(parameters.reader_spread_mm, step / 2)
+    return tolerance, beyond_tolerance(deviation=length_mm, tolerance=tolerance, spread=spread)
+
+
+def tolerance_mm(*, reference: Mask, parameters: CheckParameters) -> float:
+    """Return how far two careful outlines of the reference's size may lie apart on average."""
+    share = parameters.boundary_tolerance_share * equivalent_diameter_mm(mask=reference)
+    return parameters.boundary_tolerance_mm + share
+
+
+def grown(*, mask: Mask, by_mm: float) -> Mask:
+    """Return the mask with its surface moved outwards by a distance in mm, inwards if negative, on its own grid.
+
+    A mask that would vanish is returned as it is: what is thinner than the margin has no inner outline.
+    """
+    if by_mm == 0.0 or not mask.count:
+        return mask
+    spacing = mask.grid.spacing_mm
+    pads = [int(np.ceil(abs(by_mm) / step)) + 1 for step in spacing]
+    padded = np.pad(mask.voxels, [(pad, pad) for pad in pads])
+    if by_mm > 0:
+        voxels = ndimage.distance_transform_edt(~padded, sampling=spacing) <= by_mm
+    else:
+        voxels = ndimage.distance_transform_edt(padded, sampling=spacing) > -by_mm
+    first, second, third = (start - pad for start, pad in zip(mask.origin, pads, strict=True))
+    moved = crop(grid=mask.grid, origin=(first, second, third), voxels=np.asarray(voxels, dtype=np.bool_))
+    return moved if moved.count else mask
+
+
+def certain_difference(*, label: Mask, probability: ProbabilityMap, offset_mm: float) -> CertainDifference:
+    """Return where a label contradicts a probability map on the same grid that is sure of itself.
+
+    ``offset_mm``: how far outside the lesion the guideline has the label's surface lie. Outside its box the map is
+    taken as 0.
+    """
+    low = np.minimum(label.origin, probability.origin)
+    high = np.maximum(np.add(label.origin, label.voxels.shape), np.add(probability.origin, probability.values.shape))
+    inside: NDArray[np.bool_] = np.zeros(high - low, dtype=np.bool_)
+    inside[_slot(label.origin, label.voxels.shape, low)] = label.voxels
+    values = np.zeros(inside.shape, dtype=np.float32)
+    box = _slot(probability.origin, probability.values.shape, low)
+    values[box] = probability.values
+    possible, sure, half = values >= SURELY_OUT, values > SURELY_IN, values >= 0.5
+    spacing = label.grid.spacing_mm
+    if offset_mm > 0:
+        possible, half = (
+            ndimage.distance_transform_edt(~region, sampling=spacing) <= offset_mm for region in (possible, half)
+        )
+    elif offset_mm < 0:
+        sure, half = (ndimage.distance_transform_edt(region, sampling=spacing) > -offset_mm for region in (sure, half))
+    held, left_out = inside & ~possible, sure & ~inside
+    count = max(label.count, 1)
+    voxel = math.prod(spacing)
+    surface = math.pi * equivalent_diameter_mm(mask=label) ** 2
+    different = int(np.count_nonzero(inside ^ half))
+    certain = int(np.count_nonzero(held)) + int(np.count_nonzero(left_out))
+    unsure = (values >= SURELY_OUT) & (values <= SURELY_IN)
+    spread = None
+    if probability.spread is not None and unsure[box].any():
+        spread = float(probability.spread[unsure[box]].mean())
+    return CertainDifference(
+        held_share=float(np.count_nonzero(held)) / count,
+        left_out_share=float(np.count_nonzero(left_out)) / count,
+        over_mm=float(np.count_nonzero(held)) * voxel / surface,
+        under_mm=float(np.count_nonzero(left_out)) * voxel / surface,
+        certain_share=min(certain / different, 1.0) if different else 1.0,
+        uncertain_share=float(np.count_nonzero(unsure)) / max(int(np.count_nonzero(values >= 0.5)), 1),
+        spread=spread,
+    )
+
+
+def _slot(origin: tuple[int, int, int], shape: tuple[int, ...], low: NDArray[np.int64]) -> tuple[slice, slice, slice]:
+    first, second, third = (
+        slice(int(start - base), int(start - base + size)) for start, base, size in zip(origin, low, shape, strict=True)
+    )
+    return first, second, third

@@ -1,0 +1,279 @@
+"""Merged lesions: two lesions drawn as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imaging.agreement.overlap import containment
+from imaging.checks.base import CheckParameters
+from imaging.checks.bodies import Bodies, cut_between, density_dip_hu, two_bodies
+from imaging.checks.context import candidates_of, is_nodule, nearby, read_sets, structures_passed_over
+from imaging.checks.issues import COMMON_FEATURES, IssueBuilder
+from imaging.checks.once import once
+from imaging.checks.outline_references import MODEL, nodule_marks, references_of
+from imaging.checks.places import equivalent_diameter_mm
+from imaging.checks.probability import from_log_odds
+from imaging.checks.words import counted, millimetres
+from imaging.errors import NotApplicable
+from imaging.masks.overlap import shared_voxels
+from imaging.masks.place import centre_of, mask_holds
+from imaging.types import Action, AnnotationSet, Case, Finding, LabelIssue, Mask, Proposal, Rejection
+
+FEATURES = COMMON_FEATURES | {
+    "neck_ratio": "inner radius of the neck over that of the smaller body; absent where the outline is one body",
+    "smaller_share": "share of the outline in the smaller of the two pieces",
+    "bodies_distance_mm": "between the middles of the two pieces",
+    "density_dip_hu": "how far the image falls between the two middles below the thinner of them",
+    "readers_with_two": "other readers with two nodule marks in the outline",
+    "readers_with_one": "other readers with one mark that covers most of it",
+    "readers_with_part": "other readers with one mark that covers a part of it",
+    "candidates_inside": "the model's candidates in the outline",
+    "second_probability": "probability of the second best of them",
+    "model_cover": "share of the outline that the model outlines when asked about it",
+}
+
+_ONE_COVERS = 0.6
+_PART_OF = 0.5
+_NO_NECK = 1.0
+_DIP_FROM_HU = 100.0
+_DIP_FULL_HU = 400.0
+# Log-odds of each witness, reasoned: two readers who see two lesions, or one and a deep neck, outweigh the prior.
+_READER_TWO = 2.2
+_READER_ONE = -1.5
+_READER_PART = 0.8
+_MODEL_TWO = 3.0
+_MODEL_WHOLE = -1.5
+_MODEL_PART = 0.8
+_NECK = 3.0
+_ONE_BODY = -1.0
+_DIP = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class MergedLesions:
+    """One issue for each nodule outline that probably holds two lesions.
+
+    Witnesses: other readers with two marks in the outline (against: with one mark that covers most of it), two of the
+    model's candidates in it (against: the model outlines all of it as one thing), a neck between two bodies in the
+    outline's shape, and lung between their middles in the image. Score: the log-odds of ``prior_merged`` and of the
+    witnesses added (``probability.from_log_odds``). Nothing is asked of an outline in which no reader and no candidate
+    sees two things, and which has no neck. Masses are passed over.
+
+    The proposal replaces the outline by one of its two pieces: the one that the model's outline covers more of, else
+    the larger. Its origin says that the other piece is to be added as a finding of its own, which one correction of
+    one label cannot do; nothing is lost, for the other piece stands in the evidence by its place and size.
+    Features: ``FEATURES``.
+    """
+
+    name: str = "merged_lesions"
+    version: str = "1"
+
+    def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
+        """Return the issues. Raises NotApplicable where no nodule has an outline."""
+        sets = read_sets(case=case)
+        builder = IssueBuilder(check=self, case=case, parameters=parameters, names=FEATURES)
+        outlined = [
+            (item, finding, finding.mask)
+            for item in sets
+            for finding in item.findings
+            if is_nodule(finding=finding) and finding.mask is not None
+        ]
+        if not outlined:
+            raise NotApplicable("no-outline", "no nodule label on this case has an outline on its image")
+        issues = (
+            _issue(_look(item, finding, mask, sets, builder), builder)
+            for item, finding, mask in outlined
+            if equivalent_diameter_mm(mask=mask) <= parameters.mass_limit_mm
+        )
+        return tuple(issue for issue in issues if issue is not None)
+
+    def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
+        """Return the masses, and what is no nodule."""
+        found = []
+        for item in read_sets(case=case):
+            for finding in item.findings:
+                mask = finding.mask if is_nodule(finding=finding) else None
+                if mask is not None and equivalent_diameter_mm(mask=mask) > parameters.mass_limit_mm:
+                    message = f"larger than {parameters.mass_limit_mm:g} mm is a mass; it was not looked at for parts"
+                    found.append(Rejection("mass", message, (finding.finding_id,)))
+        return (*found, *structures_passed_over(case=case))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What bears on one outline. ``pairs``: places of two things that a reader or the model sees in it."""
+
+    item: AnnotationSet
+    finding: Finding
+    mask: Mask
+    neck: Bodies | None
+    bodies: Bodies | None
+    dip_hu: float
+    two: tuple[str, ...]
+    one: int
+    part: int
+    inside: tuple[float, ...]
+    cover: float | None
+    model_outline: Mask | None
+
+
+def _look(
+    item: AnnotationSet, finding: Finding, mask: Mask, sets: tuple[AnnotationSet, ...], builder: IssueBuilder
+) -> _Seen:
+    case, parameters = builder.case, builder.parameters
+    two, one, part = [], 0, 0
+    pairs = []
+    for other in sets:
+        if other.set_id == item.set_id:
+            continue
+        here = _marks_inside(case, finding, mask, other, parameters)
+        if len(here) >= 2:
+            two.append(other.set_id)
+            pairs.append((centre_of(here[0]), centre_of(here[1])))
+        elif here and here[0].mask is not None:
+            covers = shared_voxels(here[0].mask, mask) >= _ONE_COVERS * mask.count
+            one, part = one + covers, part + (not covers)
+    inside = sorted(
+        (
+            candidate
+            for candidate in (candidates_of(case=case) if case.prediction is not None else ())
+            if candidate.probability >= parameters.candidate_floor and mask_holds(mask, candidate.centre_mm)
+        ),
+        key=lambda candidate: (-candidate.probability, candidate.centre_mm),
+    )
+    if len(inside) >= 2:
+        pairs.append((inside[0].centre_mm, inside[1].centre_mm))
+    neck = once(case=case, key=("two_bodies", finding), compute=lambda: two_bodies(mask=mask))
+    if neck is not None and neck.neck_ratio >= parameters.neck_share:
+        neck = None
+    cuts = (cut_between(mask=mask, first_mm=first, second_mm=second) for first, second in pairs)
+    bodies = neck if neck is not None else next((cut for cut in cuts if cut is not None), None)
+    outline = _model_outline(case, finding, parameters)
+    return _Seen(
+        item=item,
+        finding=finding,
+        mask=mask,
+        neck=neck,
+        bodies=bodies,
+        dip_hu=0.0 if bodies is None else density_dip_hu(volume=case.volume, bodies=bodies),
+        two=tuple(two),
+        one=one,
+        part=part,
+        inside=tuple(candidate.probability for candidate in inside),
+        cover=None if outline is None else shared_voxels(outline, mask) / mask.count,
+        model_outline=outline,
+    )
+
+
+def _marks_inside(
+    case: Case, finding: Finding, mask: Mask, other: AnnotationSet, parameters: CheckParameters
+) -> list[Finding]:
+    """Return another set's nodule marks of which the outline holds the middle or at least half, largest first."""
+    found = [
+        mark
+        for mark in nearby(case=case, finding=finding, item=other, margin_mm=parameters.match_margin_mm)
+        if is_nodule(finding=mark)
+        and (
+            mask_holds(mask, centre_of(mark))
+            or (
+                mark.mask is not None
+                and mark.mask.count <= mask.count
+                and containment(first=mark.mask, second=mask) >= _PART_OF
+            )
+        )
+    ]
+    return sorted(found, key=lambda mark: (-(mark.mask.count if mark.mask is not None else 0), mark.finding_id))
+
+
+def _model_outline(case: Case, finding: Finding, parameters: CheckParameters) -> Mask | None:
+    for mark, others in nodule_marks(case=case):
+        if mark.finding is finding:
+            for reference in references_of(case=case, mark=mark, others=others, parameters=parameters):
+                if reference.source == MODEL:
+                    return reference.mask
+    return None
+
+
+def _issue(seen: _Seen, builder: IssueBuilder) -> LabelIssue | None:
+    bodies, parameters = seen.bodies, builder.parameters
+    if bodies is None:
+        return None
+    second = seen.inside[1] if len(seen.inside) >= 2 else 0.0
+    neck = (parameters.neck_share - (seen.neck.neck_ratio if seen.neck else _NO_NECK)) / parameters.neck_share
+    weights = [
+        _READER_TWO * len(seen.two) + _READER_ONE * seen.one + _READER_PART * seen.part,
+        _MODEL_TWO * second,
+        _NECK * neck if seen.neck is not None else _ONE_BODY,
+        _DIP * min(max((seen.dip_hu - _DIP_FROM_HU) / (_DIP_FULL_HU - _DIP_FROM_HU), 0.0), 1.0),
+    ]
+    if seen.cover is not None:
+        whole = seen.cover >= _ONE_COVERS
+        weights.append((_MODEL_WHOLE if len(seen.inside) < 2 else 0.0) if whole else _MODEL_PART)
+    score = from_log_odds(prior=parameters.prior_merged, weights=tuple(weights))
+    if score < parameters.report_from:
+        return None
+    piece, other = _nearest_piece(seen, bodies)
+    centre = centre_of(seen.finding)
+    other_size = equivalent_diameter_mm(mask=other)
+    return builder.issue(
+        set_id=seen.item.set_id,
+        finding_id=seen.finding.finding_id,
+        place_mm=centre,
+        diameter_mm=equivalent_diameter_mm(mask=seen.mask),
+        score=score,
+        reason=_reason(seen, bodies, builder.where(centre)),
+        implicated=(seen.item.set_id, *seen.two),
+        evidence={
+            "pieces_mm": [list(place) for place in bodies.centres_mm],
+            "piece_diameters_mm": [equivalent_diameter_mm(mask=part) for part in bodies.pieces],
+            "marked_as_two_by": list(seen.two),
+        },
+        features={
+            "neck_ratio": None if seen.neck is None else seen.neck.neck_ratio,
+            "smaller_share": bodies.share,
+            "bodies_distance_mm": bodies.distance_mm,
+            "density_dip_hu": seen.dip_hu,
+            "readers_with_two": len(seen.two),
+            "readers_with_one": seen.one,
+            "readers_with_part": seen.part,
+            "candidates_inside": len(seen.inside),
+            "second_probability": second if len(seen.inside) >= 2 else None,
+            "model_cover": seen.cover,
+        },
+        proposals=(
+            Proposal(
+                action=Action.REPLACE_OUTLINE,
+                origin=(
+                    f"one of its own two pieces; the other, of about {millimetres(value=other_size)}, is to be added "
+                    "as a finding of its own"
+                ),
+                mask=piece,
+            ),
+        ),
+    )
+
+
+def _nearest_piece(seen: _Seen, bodies: Bodies) -> tuple[Mask, Mask]:
+    """Return the piece that the model's outline covers more of, else the larger, and the other one."""
+    large, small = bodies.pieces
+    outline = seen.model_outline
+    if outline is None:
+        return large, small
+    covered = [shared_voxels(outline, piece) / piece.count for piece in (large, small)]
+    return (small, large) if covered[1] > covered[0] else (large, small)
+
+
+def _reason(seen: _Seen, bodies: Bodies, where: str) -> str:
+    said = []
+    if seen.two:
+        readers = counted(number=len(seen.two), noun="other reader")
+        said.append(f"{readers} marked two nodules within it")
+    if len(seen.inside) >= 2:
+        said.append(f"the model sees {counted(number=len(seen.inside), noun='nodule')} within it")
+    if seen.neck is not None:
+        said.append("it narrows between two bodies")
+    if seen.dip_hu >= _DIP_FROM_HU:
+        said.append("the image is thinner between them")
+    first, second = (millimetres(value=equivalent_diameter_mm(mask=piece)) for piece in bodies.pieces)
+    opening = f"This outline ({where}) may hold two lesions, of about {first} and {second}"
+    return f"{opening}: {', and '.join(said)}. Two outlines may be right." if said else f"{opening}."
