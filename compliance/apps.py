@@ -13,7 +13,7 @@ class ComplianceConfig(AppConfig):
 
     def ready(self) -> None:
         # Importable only once all models are: they walk every installed model.
-        from compliance import checks  # noqa: F401  # registers the system checks
+        from compliance import checks, kinds  # noqa: F401  # registers the system checks and the record's own events
         from compliance.receivers import after_migrate
 
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="compliance.after_migrate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +14,8 @@ from django.db import connections, models
 from django.db.migrations.executor import MigrationExecutor
 
 from compliance import history
-from compliance.registry import TableClass, classes_of, concrete_models, models_of
+from compliance.registry import TableClass, classes_of, concrete_models, models_of, recorded_models
+from compliance.shapes import lost_columns
 
 PURGES = ("clean_old_history", "clean_duplicate_history", "populate_history")
 KEEPING = frozenset({models.PROTECT, models.RESTRICT, models.DO_NOTHING})
@@ -107,6 +109,25 @@ def a_regulated_site_runs_postgresql(**kwargs: Any) -> list[checks.CheckMessage]
     ]
 
 
+@checks.register(checks.Tags.security, deploy=True)
+def checkpoints_lie_apart(**kwargs: Any) -> list[checks.CheckMessage]:
+    """W002: checkpoints or the key that signs them lie in the data folder, and are lost or forged with it."""
+    data = getattr(settings, "DATA_DIR", None)
+    places = {
+        "QASERVICE_CHECKPOINT_DIR": getattr(settings, "CHECKPOINT_DIR", None),
+        "QASERVICE_LEDGER_KEY_FILE": getattr(settings, "LEDGER_KEY_FILE", None),
+    }
+    return [
+        checks.Warning(
+            f"{name} is in the data folder, beside what it is to prove",
+            hint="set it to a place outside QASERVICE_DATA_DIR; checkpoints best on another machine",
+            id="compliance.W002",
+        )
+        for name, place in places.items()
+        if data and place and Path(data).resolve() in Path(place).resolve().parents
+    ]
+
+
 @checks.register(checks.Tags.database)
 def triggers_stand_as_registered(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """E008: a trigger of the record is missing, altered, disabled or left over.
@@ -118,6 +139,21 @@ def triggers_stand_as_registered(*, databases: Sequence[str] | None = None, **kw
         for alias in databases or ()
         if not _migrations_wait(alias)
         for difference in history.differences(using=alias)
+    ]
+
+
+@checks.register(checks.Tags.database)
+def no_recorded_column_is_lost(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """E009: a column that digests of stored rows cover is gone, so that those rows can never be verified again."""
+    if "default" not in (databases or ()) or _migrations_wait("default"):
+        return []
+    return [
+        checks.Error(
+            f"{table}.{column} is covered by the digests of stored rows, and the model does not have it any more",
+            hint="a column of the record is kept for good: add a new one instead of renaming or removing it",
+            id="compliance.E009",
+        )
+        for table, column in lost_columns(recorded_models())
     ]
 
 

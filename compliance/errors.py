@@ -33,3 +33,11 @@ class AppendOnly(RecordError):
 
 class SealingRefused(RecordError):
     """The ledger cannot be extended safely in this transaction."""
+
+
+class CheckpointRefused(RecordError):
+    """The ledger's head cannot be signed: no key, or a ledger that does not continue its last checkpoint."""
+
+
+class RedactionRefused(RecordError):
+    """A field that cannot be redacted, or a database role that may not do it."""

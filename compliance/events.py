@@ -9,16 +9,18 @@ from django.db import models
 
 from compliance.ledger import chain, merkle
 from compliance.ledger.canonical import Json
+from compliance.ledger.commitments import commitment, leaf_document
 from compliance.models import Event
 from compliance.recorded_history import HistoryRow
 from compliance.rows import MARK_LENGTH, field_marks, row_digest, row_values, utc_text
 from compliance.running import Change
+from compliance.shapes import current_shape
 
 CHUNK = 500
 
 
 def event_document(event: Event) -> dict[str, Json]:
-    """Return what is hashed of an event: every column, with its time as UTC text."""
+    """Return an event as kits hold it: every column, with its time as UTC text."""
     return {
         "id": str(event.id),
         "kind": event.kind,
@@ -32,14 +34,27 @@ def event_document(event: Event) -> dict[str, Json]:
         "subject_id": event.subject_id,
         "project_key": event.project_key,
         "payload": event.payload,
+        "salts": event.salts,
+        "commitments": event.commitments,
         "rows": event.rows,
         "txid": event.txid,
     }
 
 
 def event_leaf(event: Event) -> bytes:
-    """Return the leaf hash of a stored event."""
-    return chain.leaf_hash(event_document(event))
+    """Return the leaf hash of a stored event: over its commitments, so that it outlives what is redacted."""
+    return chain.leaf_hash(leaf_document(event_document(event)))
+
+
+def payload_faults(event: Event) -> Iterator[str]:
+    """Yield the payload fields that do not fit their commitments, or that no commitment binds."""
+    for name in sorted({*event.payload, *event.salts}):
+        try:
+            found = commitment(name=name, value=event.payload[name], salt=event.salts[name])
+        except (KeyError, TypeError, ValueError):
+            found = ""
+        if found != event.commitments.get(name):
+            yield name
 
 
 def record_identity(row: models.Model) -> dict[str, Json]:
@@ -78,6 +93,7 @@ def row_entry(row: models.Model) -> dict[str, Json]:
     return {
         **record_identity(row),
         "op": getattr(row, "history_type", "+"),
+        "shape": current_shape(type(row)),
         "digest": row_digest(values),
         "marks": field_marks(values),
     }
@@ -93,6 +109,7 @@ def bulk_entry(rows: Sequence[models.Model], *, label: str) -> dict[str, Json]:
         "table": rows[0]._meta.db_table,
         "op": "+",
         "label": label,
+        "shape": current_shape(type(rows[0])),
         "count": len(digests),
         "root": merkle.root(sorted(bytes.fromhex(digest) for digest in digests.values())).hex(),
         "marks": "".join(digests[key][:MARK_LENGTH] for key in sorted(digests)),

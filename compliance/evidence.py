@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -13,16 +13,33 @@ from typing import IO, Any
 from django.db import models
 
 from compliance.events import event_document, record_identity
+from compliance.kinds import KEY_INSTALLED, KEY_ROTATED
 from compliance.ledger import verify
 from compliance.ledger.canonical import Json, canonical_bytes
+from compliance.ledger.merkle import Tree
+from compliance.ledger.note import Checkpoint, Note
 from compliance.models import Event, LedgerEntry
-from compliance.row_checks import recorded_models
+from compliance.registry import recorded_models
 from compliance.rows import row_values
-from compliance.sealing import head
+from compliance.sealing import root_at, stored_tree
+from compliance.sealing import size as sealed_size
+from compliance.shapes import known_shapes
 
 CHUNK = 100
-FORMAT = "label-qa-evidence-kit"
-OWN_FILES = frozenset({"manifest.json", "events.jsonl", "records.jsonl", "facts.json", "verify.py", "README.txt"})
+FORMAT, VERSION = "label-qa-evidence-kit", 2
+OWN_FILES = frozenset(
+    {
+        "manifest.json",
+        "events.jsonl",
+        "records.jsonl",
+        "facts.json",
+        "checkpoint.txt",
+        "proofs.json",
+        "verify.py",
+        "verify.mjs",
+        "README.txt",
+    }
+)
 # The first moment that a zip can express: a kit of the same content is the same file, whenever it is made.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 READ_SIZE = 1024 * 1024
@@ -31,18 +48,35 @@ README = """\
 Evidence kit
 ============
 
-To check that nothing in it was altered, with Python 3.9 or later and no network:
+To check that nothing in it was altered, without a network, with Python 3.9 or later, or with Node 18 or later:
 
-    python verify.py {name} --head HEAD
+    python verify.py {name} --head HEAD --key KEY
+    node verify.mjs {name} --head HEAD --key KEY
 
-HEAD is the ledger head that the report prints; without it, verify.py shows that the kit is whole in itself, and with it
-also that this is the ledger that was reported. verify.py is short: read it, or take a copy from a source you trust.
+HEAD is the root of the ledger that the report prints, KEY the ledger's key as the site told you. Without them it is
+shown that the kit is whole in itself, and with them also that this is the ledger that was reported. Each program is
+short, and they share no code: read them, or take copies from a source you trust.
 
-manifest.json    every file with its size and SHA-256; the ledger's size and head
+manifest.json    every file with its size and SHA-256; the ledger's size and root
 events.jsonl     every sealed event in order, with its hashes; events of other projects are withheld, hash only
 records.jsonl    the rows that those events wrote, value by value
+checkpoint.txt   the ledger's size and root, signed (c2sp.org/tlog-checkpoint)
+proofs.json      earlier roots, with the proof that this ledger continues them (RFC 9162)
 facts.json       particulars of the export
 """
+
+
+@dataclass(frozen=True)
+class _Ledger:
+    """What of the ledger goes into a kit: how far, continuing which heads, whose events."""
+
+    checkpoint: Note
+    heads: tuple[int, ...]
+    project_key: str | None
+
+    @property
+    def size(self) -> int:
+        return Checkpoint.parse(self.checkpoint.text).size
 
 
 @dataclass(frozen=True)
@@ -52,7 +86,7 @@ class Kit:
     path: Path
     manifest_sha256: str
     size: int
-    head: str
+    root: str
     events: int
     withheld: int
     records: int
@@ -64,9 +98,8 @@ def write_ledger_jsonl(stream: IO[bytes], *, project_key: str | None = None) -> 
     With ``project_key``, the events of other projects are withheld: their line has hashes alone, so that the chain can
     still be checked. Seal first: what is not sealed is not written.
     """
-    size, _ = head()
     disclosed = 0
-    for line, event in _ledger_lines(size, project_key):
+    for line, event in _ledger_lines(sealed_size(), project_key):
         stream.write(line)
         disclosed += event is not None
     return disclosed
@@ -77,22 +110,27 @@ def build_kit(
     *,
     files: Mapping[str, Path | bytes],
     facts: Mapping[str, Json],
+    checkpoint: Note,
+    heads: Collection[int] = (),
     project_key: str | None = None,
 ) -> Kit:
     """Write an evidence kit to ``path`` and return its particulars; the same content gives the same bytes.
 
-    ``files`` are further files by their name in the kit; ``facts`` go to facts.json. With ``project_key``, only that
-    project's events and records are disclosed. Seal first: what is not sealed is not in the kit.
+    ``files`` are further files by their name in the kit; ``facts`` go to facts.json. ``checkpoint`` says how far the
+    ledger goes in this kit: publish one first. ``heads`` are earlier sizes that somebody may hold the root of, from a
+    report: the kit proves that it continues them. With ``project_key``, only that project's events and records are
+    disclosed, and those about the ledger itself.
 
-    Raises ValueError for a file name that leaves the kit or is one of its own, NotCanonical for facts without a
-    canonical form. A kit that could not be finished is not left behind.
+    Raises ValueError for a file name that leaves the kit or is one of its own, or a head beyond the checkpoint;
+    NotCanonical for facts without a canonical form. A kit that could not be finished is not left behind.
     """
     for name in files:
         _require_name(name)
+    own = _Ledger(checkpoint=checkpoint, heads=tuple(sorted(set(heads))), project_key=project_key)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with zipfile.ZipFile(partial, "w") as archive:
-            kit = _fill(archive, path=path, files=files, facts=facts, project_key=project_key)
+            kit = _fill(archive, path=path, files=files, facts=facts, own=own)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -105,9 +143,11 @@ def _fill(
     path: Path,
     files: Mapping[str, Path | bytes],
     facts: Mapping[str, Json],
-    project_key: str | None,
+    own: _Ledger,
 ) -> Kit:
-    size, link = head()
+    size, project_key = own.size, own.project_key
+    tree = stored_tree(size)
+    root = tree.root().hex()
     listed: dict[str, dict[str, Json]] = {}
     counts = {"events": 0, "withheld": 0, "records": 0}
 
@@ -123,14 +163,24 @@ def _fill(
     add("events.jsonl", _count_events(_ledger_lines(size, project_key), counts))
     add("records.jsonl", _count_records(_record_lines(size, project_key), counts))
     add("facts.json", iter([canonical_bytes(facts) + b"\n"]))
+    add("checkpoint.txt", iter([str(own.checkpoint).encode()]))
+    add("proofs.json", iter([canonical_bytes({"consistency": _consistency(tree, own.heads)}) + b"\n"]))
     add("verify.py", iter([Path(verify.__file__).read_bytes()]))
+    add("verify.mjs", iter([Path(verify.__file__).with_suffix(".mjs").read_bytes()]))
     add("README.txt", iter([README.format(name=path.name).encode()]))
     for name in sorted(files):
         add(name, _content(files[name]))
-    manifest = {"format": FORMAT, "version": 1, "ledger": {"size": size, "head": link}, "files": listed}
+    manifest = {"format": FORMAT, "version": VERSION, "ledger": {"root": root, "size": size}, "files": listed}
     data = (json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
     archive.writestr(_entry("manifest.json"), data)
-    return Kit(path=path, manifest_sha256=hashlib.sha256(data).hexdigest(), size=size, head=link, **counts)
+    return Kit(path=path, manifest_sha256=hashlib.sha256(data).hexdigest(), size=size, root=root, **counts)
+
+
+def _consistency(tree: Tree, heads: Collection[int]) -> list[dict[str, Json]]:
+    return [
+        {"size": one, "proof": [step.hex() for step in tree.consistency_proof(one)], "root": root_at(one).hex()}
+        for one in heads
+    ]
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -166,26 +216,39 @@ def _ledger_lines(size: int, project_key: str | None) -> Iterator[tuple[bytes, E
                 "leaf_hash": entry.leaf_hash,
                 "link_hash": entry.link_hash,
             }
-            event = entry.event if project_key in (None, entry.event.project_key) else None
+            event = entry.event if _disclosed(entry.event, project_key) else None
             if event is not None:
                 line["event"] = event_document(event)
             yield canonical_bytes(line) + b"\n", event
 
 
 def _record_lines(size: int, project_key: str | None) -> Iterator[bytes]:
+    shapes = known_shapes(recorded_models())
     for entries in _chunks(size):
-        order = {entry.event_id: entry.index for entry in entries if project_key in (None, entry.event.project_key)}
+        order = {entry.event_id: entry.index for entry in entries if _disclosed(entry.event, project_key)}
+        shapes_of = {entry.event_id: _shapes(entry.event) for entry in entries if entry.event_id in order}
         lines = []
         for model in recorded_models():
             rows: models.QuerySet[Any] = models.QuerySet(model).filter(event_id__in=list(order))
             for row in rows:
                 name = record_identity(row)
-                line = canonical_bytes({**name, "values": row_values(row)}) + b"\n"
+                columns = shapes.get(shapes_of[row.event_id].get(str(name["table"]), ""))
+                line = canonical_bytes({**name, "values": row_values(row, columns=columns)}) + b"\n"
                 lines.append(
                     (order[row.event_id], str(name["table"]), str(name["id"]), int(str(name["history_id"] or 0)), line)
                 )
         for *_, line in sorted(lines):
             yield line
+
+
+def _disclosed(event: Event, project_key: str | None) -> bool:
+    """Tell whether a kit shows an event: those of its project, and those that name the ledger's keys."""
+    return project_key in (None, event.project_key) or event.kind in (KEY_INSTALLED, KEY_ROTATED)
+
+
+def _shapes(event: Event) -> dict[str, str]:
+    """Return the shape of each table's rows that an event wrote; rows of one event have one shape a table."""
+    return {str(entry["table"]): str(entry["shape"]) for entry in event.rows}
 
 
 def _chunks(size: int) -> Iterator[list[LedgerEntry]]:

@@ -1,4 +1,4 @@
-"""The ledger's own two tables: events, and their places in the sealed order."""
+"""The ledger's own tables: events, their places in the sealed order, the tree over them, and the shapes of rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from compliance.recorded_history import AppendOnlyManager, append_only
 
 
 class LedgerTable(models.Model):
-    """Base of the two: written by compliance alone, past the guards that it puts before everybody else."""
+    """Base of these: written by compliance alone, past the guards that it puts before everybody else."""
 
     objects = AppendOnlyManager()
 
@@ -48,7 +48,10 @@ class Event(LedgerTable):
     subject_type = models.CharField(max_length=100)
     subject_id = models.CharField(max_length=200)
     project_key = models.CharField(max_length=100, blank=True)
+    # What a redaction removes, a field of ``payload`` with its salt, stays bound by its commitment.
     payload = models.JSONField()
+    salts = models.JSONField()
+    commitments = models.JSONField()
     rows = models.JSONField()
     # PostgreSQL's transaction id, set by a trigger; 0 on SQLite, which has none.
     txid = models.BigIntegerField(default=0, editable=False)
@@ -72,6 +75,11 @@ class Event(LedgerTable):
     def __str__(self) -> str:
         return f"{self.kind} of {self.subject_type} {self.subject_id}"
 
+    @property
+    def redacted(self) -> list[str]:
+        """The payload fields of which a commitment alone is left."""
+        return sorted(set(self.commitments) - set(self.payload))
+
 
 class LedgerEntry(LedgerTable):
     """An event's place in the sealed order, linked to the one before it."""
@@ -88,3 +96,32 @@ class LedgerEntry(LedgerTable):
 
     def __str__(self) -> str:
         return f"{self.index}: {self.link_hash}"
+
+
+class Subtree(LedgerTable):
+    """The hash of a complete subtree of 256, 65536, ... leaves, kept so that a proof need not read them all."""
+
+    level = models.PositiveSmallIntegerField()
+    index = models.PositiveBigIntegerField()
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["level", "index"]
+        constraints = [models.UniqueConstraint(fields=["level", "index"], name="subtree_once")]
+
+    def __str__(self) -> str:
+        return f"{self.level}/{self.index}: {self.hash}"
+
+
+class RowShape(LedgerTable):
+    """The columns that digests of a table's rows cover, named by their own digest: a later model may have more."""
+
+    id = models.CharField(max_length=16, primary_key=True)
+    table = models.CharField(max_length=100)
+    columns = models.JSONField()
+
+    class Meta:
+        ordering = ["table", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.table}: {len(self.columns)} columns"

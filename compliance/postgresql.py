@@ -45,6 +45,27 @@ BEGIN
     MESSAGE = format('%s is append-only: %s is refused', TG_TABLE_NAME, TG_OP);
 END
 """,
+    # The one change that an event may undergo: fields of its payload go, each with its salt, named by a redaction of
+    # this transaction. Their commitments stay, and the service's own role has no right to UPDATE in the first place.
+    "compliance_redact": """
+DECLARE
+  contents text[] := ARRAY['payload', 'salts'];
+  removed text[] := ARRAY(SELECT k FROM jsonb_object_keys(OLD.payload) k EXCEPT SELECT jsonb_object_keys(NEW.payload));
+  named boolean;
+BEGIN
+  IF to_jsonb(NEW) - contents = to_jsonb(OLD) - contents AND cardinality(removed) > 0
+    AND NEW.payload = OLD.payload - removed AND NEW.salts = OLD.salts - removed THEN
+    EXECUTE format('SELECT true FROM %I.%I e WHERE e.kind = ''record.redacted'' AND e.subject_type = ''event'' '
+      'AND e.subject_id = $1 AND e.txid = $2 AND e.payload -> ''fields'' @> $3 LIMIT 1', TG_TABLE_SCHEMA, TG_TABLE_NAME)
+      INTO named USING OLD.id::text, pg_current_xact_id()::text::bigint, to_jsonb(removed);
+  END IF;
+  IF named IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation',
+      MESSAGE = format('%s is append-only: %s is refused', TG_TABLE_NAME, TG_OP);
+  END IF;
+  RETURN NEW;
+END
+""",
     "compliance_refuse_truncate": """
 BEGIN
   RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation',
@@ -172,7 +193,7 @@ def triggers() -> list[Trigger]:
     """Return every trigger that should stand, by table."""
     wanted: list[Trigger] = []
     for model in models_of(TableClass.LEDGER, TableClass.HISTORY, TableClass.WRITE_ONCE):
-        wanted += _append_only(model._meta.db_table)
+        wanted += _redactable(model._meta.db_table) if model is Event else _append_only(model._meta.db_table)
     wanted.append(_attribute(Event._meta.db_table))
     for history in models_of(TableClass.HISTORY):
         subject = subject_model(history)
@@ -188,6 +209,14 @@ def _append_only(table: str) -> list[Trigger]:
     event = "BEFORE DELETE OR UPDATE"
     return [
         _row_trigger("compliance_append_only", event, table, "compliance_refuse()"),
+        _no_truncate(table),
+    ]
+
+
+def _redactable(table: str) -> list[Trigger]:
+    return [
+        _row_trigger("compliance_append_only", "BEFORE DELETE", table, "compliance_refuse()"),
+        _row_trigger("compliance_redact", "BEFORE UPDATE", table, "compliance_redact()"),
         _no_truncate(table),
     ]
 

@@ -15,6 +15,7 @@ from compliance.base import VersionedModel
 from compliance.errors import AnonymousActor, BlankReason, LostRace, UnrecordedChange, UnregisteredEvent
 from compliance.events import event_rows
 from compliance.ledger.canonical import canonical_bytes
+from compliance.ledger.commitments import commitment, new_salt
 from compliance.models import Event
 from compliance.recorded_history import write_history
 from compliance.running import CURRENT, OPERATOR, SYSTEM, Actor, Change, current_change
@@ -164,7 +165,12 @@ def _require(*, kind: str, actor: Actor, reason: str, subject: tuple[str, str]) 
 
 
 def _append(running: Change) -> None:
-    canonical_bytes(running.payload)
+    salts = {name: new_salt() for name in running.payload}
+    commitments = {
+        name: commitment(name=name, value=value, salt=salts[name]) for name, value in running.payload.items()
+    }
+    # Names that are no text, too, have no canonical form.
+    canonical_bytes(commitments)
     events: models.QuerySet[Event] = models.QuerySet(Event)
     events.bulk_create(
         [
@@ -181,6 +187,8 @@ def _append(running: Change) -> None:
                 subject_id=running.subject[1],
                 project_key=running.project_key,
                 payload=running.payload,
+                salts=salts,
+                commitments=commitments,
                 rows=event_rows(running),
             )
         ]

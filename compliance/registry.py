@@ -56,6 +56,11 @@ def models_of(*kinds: TableClass) -> list[type[models.Model]]:
     return [model for model in concrete_models() if set(classes_of(model)) & set(kinds)]
 
 
+def recorded_models() -> list[type[models.Model]]:
+    """Return the models whose every row belongs to an event."""
+    return models_of(TableClass.HISTORY, TableClass.WRITE_ONCE)
+
+
 def history_model(model: type[models.Model]) -> type[models.Model]:
     """Return the history model of a versioned model."""
     versioned: Any = model

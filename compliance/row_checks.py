@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,9 @@ from compliance.events import is_bulk, record_identity
 from compliance.ledger import merkle
 from compliance.models import Event
 from compliance.problems import Damaged, Problem, read_all
-from compliance.registry import TableClass, models_of
+from compliance.registry import recorded_models
 from compliance.rows import MARK_LENGTH, altered_field, row_digest, row_values
+from compliance.shapes import altered_shapes, known_shapes
 
 Identity = tuple[str, str, str | None]
 
@@ -40,11 +41,6 @@ class _Expected:
         )
 
 
-def recorded_models() -> list[type[models.Model]]:
-    """Return the models whose every row belongs to an event."""
-    return models_of(TableClass.HISTORY, TableClass.WRITE_ONCE)
-
-
 def check_rows(events: Sequence[tuple[int | None, Event]]) -> Iterator[Problem | int]:
     """Yield the problems of the rows of some events, then the number of rows that were read."""
     expected: dict[Any, _Expected] = {}
@@ -55,6 +51,7 @@ def check_rows(events: Sequence[tuple[int | None, Event]]) -> Iterator[Problem |
             message = f"event {event.pk} ({event.kind}): what it says of its rows cannot be read"
             yield Problem(message, event_index=index, event_id=str(event.pk))
     count = 0
+    shapes = known_shapes(recorded_models())
     for model in recorded_models():
         rows: models.QuerySet[Any] = models.QuerySet(model)
         rows = rows.filter(event_id__in=list(expected)).order_by("pk")
@@ -64,7 +61,7 @@ def check_rows(events: Sequence[tuple[int | None, Event]]) -> Iterator[Problem |
                 # Its event may be unreadable too; the event that named it reports it missing, in its place.
                 yield Problem(f"{model._meta.db_table} {row.key}: its stored bytes cannot be read")
                 continue
-            yield from _check_row(expected[row.event_id], row)
+            yield from _check_row(expected[row.event_id], row, shapes)
     for one in expected.values():
         yield from _missing(one)
         yield from _check_bulk(one)
@@ -82,9 +79,18 @@ def unexplained_rows() -> Iterator[Problem]:
             yield Problem(f"{table} {key}: its event is not in the record", table=table, record_id=str(key))
 
 
+def shape_problems() -> Iterator[Problem]:
+    """Yield the kept shapes of rows that are not what their names say."""
+    for shape in altered_shapes():
+        table = shape._meta.db_table
+        yield Problem(f"{table} {shape.pk}: the columns it lists were altered", table=table, record_id=str(shape.pk))
+
+
 def _expect(index: int | None, event: Event) -> _Expected:
     expected = _Expected(index, event)
     for entry in event.rows:
+        if not isinstance(entry["shape"], str):
+            raise TypeError(entry)
         if is_bulk(entry):
             expected.bulk[entry["table"]] = entry
         else:
@@ -92,22 +98,28 @@ def _expect(index: int | None, event: Event) -> _Expected:
     return expected
 
 
-def _check_row(expected: _Expected, row: models.Model) -> Iterable[Problem]:
+def _check_row(expected: _Expected, row: models.Model, shapes: Mapping[str, tuple[str, ...]]) -> Iterable[Problem]:
     name = record_identity(row)
     table, key, history = str(name["table"]), str(name["id"]), name["history_id"]
-    values = row_values(row)
+    single = expected.single.pop((table, key, None if history is None else str(history)), None)
+    bulk = expected.bulk.get(table) if history is None else None
+    entry = single or bulk
+    if entry is None:
+        return (expected.problem(f"{table} {key}: its event does not name it", table=table, record_id=key),)
+    try:
+        values = row_values(row, columns=shapes[entry["shape"]])
+    except KeyError as missing:
+        message = f"{table} {key}: its digest covers columns that are not known any more ({missing})"
+        return (expected.problem(message, table=table, record_id=key),)
     digest = row_digest(values)
-    entry = expected.single.pop((table, key, None if history is None else str(history)), None)
-    if entry is not None:
-        if digest == entry["digest"]:
-            return ()
-        altered = altered_field(values, entry["marks"])
-        what = f"{altered} was altered" if altered else "it was altered"
-        return (expected.problem(f"{table} {key}: {what}", table=table, record_id=key, altered=altered),)
-    if table in expected.bulk and history is None:
+    if single is None:
         expected.digests.setdefault(table, {})[key] = digest
         return ()
-    return (expected.problem(f"{table} {key}: its event does not name it", table=table, record_id=key),)
+    if digest == single["digest"]:
+        return ()
+    altered = altered_field(values, single["marks"])
+    what = f"{altered} was altered" if altered else "it was altered"
+    return (expected.problem(f"{table} {key}: {what}", table=table, record_id=key, altered=altered),)
 
 
 def _missing(expected: _Expected) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from django.db import models
@@ -17,16 +17,23 @@ from django.db import models
 from compliance.ledger.canonical import LARGEST_INTEGER, Json, canonical_bytes
 
 MARK_LENGTH = 8
+SHAPE_LENGTH = 16
 
 
-def row_values(instance: models.Model) -> dict[str, Json]:
-    """Return every column of a stored row by column name, in canonical types.
+def row_values(instance: models.Model, *, columns: Collection[str] | None = None) -> dict[str, Json]:
+    """Return every column of a stored row, or those named, by column name, in canonical types.
 
     Numbers with a fraction, times, UUIDs and bytes become strings (floats in their shortest exact form, times in UTC
     with microseconds). Within a JSON column a float becomes ``{"$float": "1.5"}``, so that 1.5 and "1.5" stay apart.
+    Raises KeyError for a named column that the table does not have.
     """
-    fields = instance._meta.concrete_fields
-    return {str(field.column): _column(field, field.value_from_object(instance)) for field in fields}
+    fields = {str(field.column): field for field in instance._meta.concrete_fields}
+    return {name: _column(fields[name], fields[name].value_from_object(instance)) for name in columns or fields}
+
+
+def shape_id(*, table: str, columns: Collection[str]) -> str:
+    """Return the name of a table's set of columns: the beginning of a digest over it."""
+    return hashlib.sha256(canonical_bytes([table, sorted(columns)])).hexdigest()[:SHAPE_LENGTH]
 
 
 def row_digest(values: Mapping[str, Json]) -> str:

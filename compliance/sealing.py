@@ -1,4 +1,7 @@
-"""The sealer: numbers committed events and links each to the one before, one sealer at a time."""
+"""The sealer: numbers committed events, links each to the one before and grows the tree over them, one at a time.
+
+The chain of links tells where an order was broken; the tree is what checkpoints sign and proofs lead to.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from django.db import connection, models, transaction
 from compliance.errors import SealingRefused
 from compliance.events import event_leaf
 from compliance.ledger import chain
-from compliance.models import Event, LedgerEntry
+from compliance.ledger.merkle import Frontier, Tree
+from compliance.models import Event, LedgerEntry, Subtree
 
 # Any fixed number: it names the ledger among the database's advisory locks.
 ADVISORY_LOCK = 7_302_541_908
@@ -25,33 +29,75 @@ def seal(*, limit: int | None = None) -> int:
     """
     with transaction.atomic(durable=True):
         _exclude_other_sealers()
-        size, link = head()
-        previous = bytes.fromhex(link)
+        size, previous = _last()
+        frontier = Frontier(stored_tree(size))
         unsealed: models.QuerySet[Event] = (
             models.QuerySet(Event).filter(entry__isnull=True).order_by("occurred_at", "id")
         )
         now = datetime.datetime.now(tz=datetime.UTC)
-        entries = []
+        entries: list[LedgerEntry] = []
+        subtrees: list[Subtree] = []
         for index, event in enumerate(unsealed[:limit].iterator(chunk_size=BATCH), start=size):
             leaf = event_leaf(event)
             previous = chain.link_hash(previous=previous, leaf=leaf)
             entries.append(
                 LedgerEntry(index=index, event=event, leaf_hash=leaf.hex(), link_hash=previous.hex(), sealed_at=now)
             )
+            subtrees += [
+                Subtree(level=level, index=number, hash=digest.hex()) for level, number, digest in frontier.append(leaf)
+            ]
         ledger: models.QuerySet[LedgerEntry] = models.QuerySet(LedgerEntry)
         ledger.bulk_create(entries, batch_size=BATCH)
+        kept: models.QuerySet[Subtree] = models.QuerySet(Subtree)
+        kept.bulk_create(subtrees, batch_size=BATCH)
     return len(entries)
 
 
+def seal_all() -> None:
+    """Seal until no committed event is left."""
+    while seal():
+        pass
+
+
+def size() -> int:
+    """Return the number of sealed events."""
+    return _last()[0]
+
+
 def head() -> tuple[int, str]:
-    """Return the number of sealed events and the last link hash in hexadecimal (64 zeros for an empty ledger)."""
-    last = models.QuerySet(LedgerEntry).order_by("-index").values_list("index", "link_hash").first()
-    return (0, chain.GENESIS.hex()) if last is None else (last[0] + 1, last[1])
+    """Return the number of sealed events and the root of the tree over them, in hexadecimal."""
+    sealed = size()
+    return sealed, root_at(sealed).hex()
+
+
+def root_at(size: int) -> bytes:
+    """Return the root over the first ``size`` events. Raises IncompleteTree where they are not all there."""
+    return stored_tree(size).root()
+
+
+def stored_tree(size: int) -> Tree:
+    """Return the tree over the first ``size`` events, read from the database as far as it is asked for."""
+    return Tree(size=size, read=_read)
 
 
 def unsealed_count() -> int:
     """Return how many committed events wait for the sealer."""
     return models.QuerySet(Event).filter(entry__isnull=True).count()
+
+
+def _last() -> tuple[int, bytes]:
+    last = models.QuerySet(LedgerEntry).order_by("-index").values_list("index", "link_hash").first()
+    return (0, chain.GENESIS) if last is None else (last[0] + 1, bytes.fromhex(last[1]))
+
+
+def _read(level: int, start: int, stop: int) -> list[bytes]:
+    if level == 0:
+        leaves: models.QuerySet[LedgerEntry] = models.QuerySet(LedgerEntry)
+        leaves = leaves.filter(index__range=(start, stop - 1)).order_by("index")
+        return [bytes.fromhex(leaf) for leaf in leaves.values_list("leaf_hash", flat=True)]
+    nodes: models.QuerySet[Subtree] = models.QuerySet(Subtree)
+    nodes = nodes.filter(level=level, index__range=(start, stop - 1)).order_by("index")
+    return [bytes.fromhex(node) for node in nodes.values_list("hash", flat=True)]
 
 
 def _exclude_other_sealers() -> None:

@@ -45,7 +45,7 @@ def triggers(cursor: Any, existing: set[str]) -> list[Trigger]:
         columns = [str(field.column) for field in model._meta.concrete_fields]
         wanted += [_refuse(table, "DELETE"), _no_replace(table, columns, unique_keys(cursor, model))]
         if model in append_only:
-            wanted.append(_refuse(table, "UPDATE"))
+            wanted.append(_redact_only(columns) if model is Event else _refuse(table, "UPDATE"))
         if model is Event or issubclass(model, HistoryRow):
             wanted.append(_attributed(table))
     return wanted
@@ -83,6 +83,35 @@ def _refuse(table: str, operation: str) -> Trigger:
     message = f"{table} is kept for good: {operation} is refused"
     body = f"BEFORE {operation} ON {quote(table)} BEGIN SELECT RAISE(ABORT, '{message}'); END"
     return Trigger(table, name, f"CREATE TRIGGER {quote(name)} {body}")
+
+
+def _redact_only(columns: list[str]) -> Trigger:
+    """Return the trigger that lets fields of an event's payload go, each with its salt, once a redaction names them."""
+    table = Event._meta.db_table
+    name = f"compliance_no_update__{table}"
+    same = " AND ".join(f"NEW.{quote(one)} IS OLD.{quote(one)}" for one in columns if one not in ("payload", "salts"))
+    gone = "o.key NOT IN (SELECT key FROM json_each(NEW.payload))"
+    says = "e.kind = 'record.redacted' AND e.subject_type = 'event' AND replace(e.subject_id, '-', '') = OLD.id"
+    fields = f"{quote(table)} e, json_each(e.payload, '$.fields') f"
+    # Names of our own table and columns, here as in every trigger.
+    kept = " AND ".join(
+        f"NOT EXISTS (SELECT 1 FROM json_each(NEW.{one}) n LEFT JOIN json_each(OLD.{one}) o ON o.key = n.key "  # noqa: S608  # as above
+        "WHERE o.value IS NOT n.value OR o.type IS NOT n.type)"
+        for one in ("payload", "salts")
+    )
+    paired = (
+        "(SELECT count(*) FROM json_each(NEW.salts)) = (SELECT count(*) FROM json_each(NEW.payload)) AND NOT EXISTS "
+        "(SELECT 1 FROM json_each(NEW.salts) s WHERE s.key NOT IN (SELECT key FROM json_each(NEW.payload)))"
+    )
+    named = (
+        f"NOT EXISTS (SELECT 1 FROM json_each(OLD.payload) o WHERE {gone} "  # noqa: S608  # as above
+        f"AND o.key NOT IN (SELECT f.value FROM {fields} WHERE {says}))"
+    )
+    fewer = "(SELECT count(*) FROM json_each(NEW.payload)) < (SELECT count(*) FROM json_each(OLD.payload))"
+    message = f"{table} is kept for good: UPDATE is refused"
+    allowed = f"{same} AND {fewer} AND {kept} AND {paired} AND {named}"
+    body = f"BEGIN SELECT RAISE(ABORT, '{message}') WHERE NOT ({allowed}); END"
+    return Trigger(table, name, f"CREATE TRIGGER {quote(name)} BEFORE UPDATE ON {quote(table)} {body}")
 
 
 def _no_replace(table: str, columns: list[str], keys: list[UniqueKey]) -> Trigger:

@@ -1,4 +1,4 @@
-"""Verification of the live record: chain, events, rows and live state, naming the first record that was altered."""
+"""Verification of the live record: chain, tree, events, rows and live state, naming the first altered record."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from compliance.ledger.canonical import NotCanonical
 from compliance.models import Event, LedgerEntry
 from compliance.problems import DAMAGED, Damaged, Problem, read_all
 from compliance.reconciliation import reconcile
-from compliance.row_checks import check_rows, unexplained_rows
-from compliance.sealing import head
+from compliance.row_checks import check_rows, shape_problems, unexplained_rows
+from compliance.sealing import size
+from compliance.tree_checks import Disclosure, TreeWatch, given_head, kept_checkpoints
 
 CHUNK = 100
 SHOWN = 100
@@ -32,24 +33,37 @@ class VerificationResult:
     first: Problem | None
     problems: tuple[Problem, ...]
     problem_count: int
+    redacted: int = 0
+    checkpoints: int = 0
 
 
 def verify_live(*, checkpoint: tuple[int, str] | None = None) -> VerificationResult:
     """Verify the whole record as it stands, and say what was altered, first in ledger order.
 
-    Checked: the chain without gaps; every event against its leaf; every history row and write-once row against the
-    digest in its event; rows that no event names, and named rows that are missing; live rows against their last
-    history. ``checkpoint`` is a (size, head) kept outside, from a report or a kit: without one, a ledger whose end was
-    cut off together with its rows still looks whole.
+    Checked: the chain without gaps; every event against its leaf, and its payload against its commitments; what is
+    missing of a payload against the redactions that say so; every history row and write-once row against the digest in
+    its event; rows that no event names, and named rows that are missing; the kept nodes of the tree; checkpoints on
+    disk against the tree, and their signatures; live rows against their last history. ``checkpoint`` is a further
+    (size, root) kept outside, from a report or a kit: without any, a ledger whose end was cut off together with its
+    rows still looks whole.
     """
-    size, link = head()
-    found = list(_checkpoint_problems(checkpoint)) if checkpoint else []
+    sealed_size = size()
+    outside = kept_checkpoints()
+    watch = TreeWatch(sizes={*outside.sizes, *([checkpoint[0]] if checkpoint else ())})
+    disclosure = Disclosure()
+    found: list[Problem] = []
     sealed, unsealed, rows = 0, 0, 0
-    for outcome in _walk(size):
+    for outcome in _walk(sealed_size, watch, disclosure):
         if isinstance(outcome, Problem):
             found.append(outcome)
         else:
             sealed, unsealed, rows = sealed + outcome[0], unsealed + outcome[1], rows + outcome[2]
+    found += disclosure.problems()
+    found += watch.problems()
+    found += outside.problems(watch)
+    if checkpoint:
+        found += given_head(checkpoint, watch)
+    found += shape_problems()
     found += unexplained_rows()
     found += reconcile()
     found.sort(key=lambda problem: problem.place)
@@ -58,25 +72,16 @@ def verify_live(*, checkpoint: tuple[int, str] | None = None) -> VerificationRes
         sealed=sealed,
         unsealed=unsealed,
         rows=rows,
-        head=link,
+        head=watch.root.hex(),
         first=found[0] if found else None,
         problems=tuple(found[:SHOWN]),
         problem_count=len(found),
+        redacted=disclosure.redacted,
+        checkpoints=len(outside.sizes),
     )
 
 
-def _checkpoint_problems(checkpoint: tuple[int, str]) -> Iterator[Problem]:
-    size, link = checkpoint
-    if size == 0:
-        return
-    ledger: models.QuerySet[LedgerEntry] = models.QuerySet(LedgerEntry)
-    found = ledger.filter(index=size - 1).values_list("link_hash", flat=True).first()
-    if found != link.lower():
-        what = "is not there" if found is None else f"has the link {found}"
-        yield Problem(f"event {size - 1} {what}; the checkpoint says {link}", event_index=size - 1)
-
-
-def _walk(size: int) -> Iterator[Problem | tuple[int, int, int]]:
+def _walk(size: int, watch: TreeWatch, disclosure: Disclosure) -> Iterator[Problem | tuple[int, int, int]]:
     """Yield problems and, between them, how many (sealed events, unsealed events, rows) were read."""
     previous = chain.GENESIS
     for start in range(0, size, CHUNK):
@@ -85,6 +90,7 @@ def _walk(size: int) -> Iterator[Problem | tuple[int, int, int]]:
         whole: list[tuple[int | None, Event]] = []
         for index in range(start, min(start + CHUNK, size)):
             entry = entries.get(index)
+            watch.append(bytes(32) if entry is None else _bytes(entry.leaf_hash))
             if entry is None:
                 yield Problem(f"event {index}: its place in the ledger is missing or unreadable", event_index=index)
                 continue
@@ -100,6 +106,7 @@ def _walk(size: int) -> Iterator[Problem | tuple[int, int, int]]:
                 )
             elif _leaf(event) == entry.leaf_hash:
                 whole.append((index, event))
+                yield from disclosure.note(index, event)
             else:
                 # What an altered event says of its rows is worth nothing: they are not judged by it.
                 yield Problem(
@@ -118,6 +125,8 @@ def _walk(size: int) -> Iterator[Problem | tuple[int, int, int]]:
     damaged |= {event.pk for event in waiting.values() if not _leaf(event)}
     for key in sorted(damaged, key=str):
         yield Problem(f"unsealed event {key}: it cannot be read", event_id=str(key), table=Event._meta.db_table)
+    for event in waiting.values():
+        yield from disclosure.note(None, event)
     yield from _rows([(None, event) for event in waiting.values()], sealed=False)
 
 

@@ -1,27 +1,36 @@
 #!/usr/bin/env python3
-"""Verify an evidence kit offline: python verify.py KIT.zip [--head HEX] [--manifest SHA256]
+"""Verify an evidence kit offline: python verify.py KIT.zip [--head ROOT] [--key KEY] [--witness KEY]
 
 This one file needs Python 3.9 or later and nothing else; it was written to be read in one sitting. It shares no code
 with the service that made the kit. Exit status: 0 nothing was altered, 1 something was, 2 wrong usage.
 
-What it checks, and how to check the same by hand:
+What it checks, and how to check the same by hand (H is SHA-256, || joins bytes, hashes are written in hexadecimal):
 
 1. manifest.json names every file of the kit with its size and SHA-256.
-2. events.jsonl holds one event a line, in sealed order: index 0, 1, 2 ... without a gap.
-   leaf_hash = SHA-256(0x00 || canonical event)      link_hash = SHA-256(0x02 || previous link_hash || leaf_hash)
-   The first previous link is 32 zero bytes. The last link is the head, which the manifest names; compare it with the
-   head printed in the report. An event of another project is withheld: its leaf stands for it in the chain.
-   Canonical means RFC 8785: no white space, keys ordered by UTF-16 code units, UTF-8; only null, booleans, strings,
-   integers up to 2**53 - 1, lists and objects.
-3. Each event names the rows that were written with it. records.jsonl holds those rows.
-   A row by itself: digest = SHA-256(canonical values).
-   Many rows of one table: root = Merkle tree hash (RFC 9162) over their digests in ascending order.
+2. events.jsonl holds one event a line, in sealed order: index 0, 1, 2 ... without a gap. Of an event is hashed:
+   commitment of a payload field = H(0x03 || its salt || canonical [name, value])
+   payload = H(0x04 || canonical {name: commitment, ...})       rows = root of the tree over its canonical rows
+   leaf_hash = H(0x00 || canonical event, with payload and rows as above, without salts and commitments)
+   link_hash = H(0x02 || previous link_hash || leaf_hash), the first previous one being 32 zero bytes
+   An event of another project is withheld: its leaf stands for it. A payload field may be gone if an event of kind
+   record.redacted names it. Canonical means RFC 8785: no white space, keys ordered by UTF-16 code units, UTF-8; only
+   null, booleans, strings, integers up to 2**53 - 1, lists and objects.
+3. The root is the Merkle tree hash (RFC 9162) over the leaf hashes. checkpoint.txt holds size and root, signed with
+   Ed25519 (RFC 8032) in the format of c2sp.org/tlog-checkpoint; witnesses sign as c2sp.org/tlog-cosignature says. The
+   events ledger.key-installed and ledger.key-rotated name the key; each new one is signed by the one before it.
+   proofs.json names earlier roots, such as reports print: each is the root over the first leaves.
+4. Each event names the rows that were written with it. records.jsonl holds those rows.
+   A row by itself: digest = H(canonical values). Many rows of a table: root over their digests in ascending order.
    "marks" are short hashes that prove nothing: they tell which field, or which row of many, was altered.
+
+A kit that was forged as a whole, with a key of its own, is whole in itself: compare the root with a report, the key
+with what the site told you, or ask for the signature of a witness.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import sys
@@ -30,22 +39,25 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-LARGEST_INTEGER = 2**53 - 1
-MARK = 8
-SHOWN = 10
-LAST = float("inf")
-UNREADABLE = (KeyError, TypeError, AttributeError, ValueError, RecursionError)
+MARK, SHOWN, LAST = 8, 10, float("inf")
+UNREADABLE = (KeyError, TypeError, AttributeError, ValueError, RecursionError, IndexError)
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError)
 
 
 class Kit:
     """What is found while reading: problems as (event index, order of finding, message)."""
 
-    def __init__(self) -> None:
+    def __init__(self, witness: str = "") -> None:
+        self.witness = witness
+        self.rows: dict[Any, Any] = {}
         self.problems: list[tuple[float, int, str]] = []
-        self.events = self.withheld = self.records = 0
-        self.head = "00" * 32
-        self.manifest_sha256 = ""
+        self.events = self.withheld = self.records = self.redacted = 0
+        self.root, self.key, self.manifest_sha256 = b"", "", ""
+        self.keys: list[str] = []
+        self.roots: list[str] = []
+        self.leaves: list[bytes] = []
+        self.said: set[tuple[str, str]] = set()
+        self.gone: list[tuple[int, str, str, str]] = []
 
     def report(self, message: str, index: float = LAST) -> None:
         self.problems.append((index, len(self.problems), message))
@@ -60,7 +72,7 @@ def canonical(value: Any) -> bytes:
     def text(item: Any) -> str:
         if item is None or isinstance(item, (bool, str)):
             return json.dumps(item, ensure_ascii=False)
-        if isinstance(item, int) and abs(item) <= LARGEST_INTEGER:
+        if isinstance(item, int) and abs(item) < 2**53:
             return str(item)
         if isinstance(item, list):
             return "[" + ",".join(map(text, item)) + "]"
@@ -74,6 +86,117 @@ def canonical(value: Any) -> bytes:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def leaf(data: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def root_of(level: Sequence[bytes]) -> bytes:
+    """Return the RFC 9162 tree hash over leaf hashes; a lone one at the right is promoted, never doubled."""
+    if not level:
+        return hashlib.sha256(b"").digest()
+    while len(level) > 1:
+        pairs = [level[place : place + 2] for place in range(0, len(level), 2)]
+        level = [hashlib.sha256(b"\x01" + b"".join(pair)).digest() if len(pair) == 2 else pair[0] for pair in pairs]
+    return level[0]
+
+
+# Ed25519 by RFC 8032 section 5.1. Points are (X, Y, Z, T) with x = X/Z, y = Y/Z and x * y = T/Z.
+P, ORDER = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+
+
+def add(a: Sequence[int], b: Sequence[int]) -> Sequence[int]:
+    s, t = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
+    c, d = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    e, f, g, h = t - s, d - c, d + c, t + s
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def times(number: int, point: Sequence[int]) -> Sequence[int]:
+    result: Sequence[int] = (0, 1, 1, 0)
+    while number:
+        result = add(result, point) if number & 1 else result
+        point, number = add(point, point), number >> 1
+    return result
+
+
+def point_of(data: bytes) -> Sequence[int]:
+    """Return the point that 32 bytes stand for; raise ValueError where there is none."""
+    sign, y = divmod(int.from_bytes(data, "little"), 2**255)
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    x = x if (x * x - square) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
+    if len(data) != 32 or y >= P or (x * x - square) % P or (x == 0 and sign):
+        raise ValueError("the bytes are not a point of the curve")
+    x = x if x & 1 == sign else P - x
+    return x, y, 1, x * y % P
+
+
+def ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Tell whether an Ed25519 signature is good; raise ValueError for a key that is no point."""
+    key, base = point_of(public), point_of((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
+    scalar = int.from_bytes(signature[32:], "little")
+    challenge = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % ORDER
+    # R = S * B - k * A, and minus k is the order less k.
+    x, y, z, _ = add(times(scalar, base), times(ORDER - challenge, key))
+    x, y = (part * pow(z, P - 2, P) % P for part in (x, y))
+    return len(signature) == 64 and scalar < ORDER and (y | (x & 1) << 255).to_bytes(32, "little") == signature[:32]
+
+
+def unbase64(text: str) -> bytes:
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("base64 that is not in its one form")
+    return data
+
+
+def public_key(key: str) -> tuple[str, bytes, int, bytes]:
+    """Return (name, id, kind, bytes) of a verifier key: name+id+base64(kind || key), c2sp.org/signed-note."""
+    name, identity, material = key.split("+", 2)
+    data = unbase64(material)
+    expected = hashlib.sha256(name.encode() + b"\n" + data).digest()[:4]
+    if data[0] not in (1, 4) or len(data) != 33 or expected.hex() != identity:
+        raise ValueError("the key is not an Ed25519 verifier key")
+    return name, expected, data[0], data[1:]
+
+
+def signed_by(note: str, key: str) -> bool:
+    """Tell whether a note is signed by a key; raise ValueError if a signature says so and does not hold."""
+    name, identity, kind, public = public_key(key)
+    text, parted, below = note.rpartition("\n\n")
+    found = False
+    if not parted or not below.endswith("\n"):
+        raise ValueError("the note has no signature")
+    for line in below[:-1].split("\n"):
+        dash, who, material = line.split(" ")
+        data = unbase64(material)
+        if dash != "\u2014" or not who or len(data) < 5:
+            raise ValueError("a signature line is not in its format")
+        if (who, data[:4]) == (name, identity):
+            message, signature = (text + "\n").encode(), data[4:]
+            if kind == 4:  # a witness signs the time with it
+                time, signature = int.from_bytes(signature[:8], "big"), signature[8:]
+                message = f"cosignature/v1\ntime {time}\n".encode() + message
+            if not ed25519(public, message, signature):
+                raise ValueError(f"the signature of {name} does not hold")
+            found = True
+    return found
+
+
+def check_note(kit: Kit, note: str) -> None:
+    """Check a checkpoint against the tree, the ledger's key and the witness that was asked for."""
+    try:
+        origin, size, root = note.rpartition("\n\n")[0].split("\n")
+        if not origin or str(int(size)) != size or (int(size), unbase64(root)) != (kit.events, kit.root):
+            kit.report(f"the checkpoint says root {root} over {size} events; found {kit.root.hex()} over {kit.events}")
+        if not kit.key or not signed_by(note, kit.key):
+            kit.report("the checkpoint is not signed by the ledger's key")
+        if kit.witness and not signed_by(note, kit.witness):
+            kit.report("the checkpoint is not signed by the witness")
+    except UNREADABLE as error:
+        kit.report(f"the checkpoint cannot be relied on ({error})")
 
 
 def read_line(line: bytes) -> Any:
@@ -93,29 +216,8 @@ def lines_of(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
             yield line[:-1]
 
 
-def digest_of(archive: zipfile.ZipFile, name: str) -> tuple[str, int]:
-    """Return the SHA-256 and the size of a file in the kit, read in pieces."""
-    digest, size = hashlib.sha256(), 0
-    with archive.open(name) as stream:
-        for piece in iter(lambda: stream.read(1024 * 1024), b""):
-            digest.update(piece)
-            size += len(piece)
-    return digest.hexdigest(), size
-
-
-def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """Return the RFC 9162 tree hash of a list of leaves."""
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    level = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]
-    while len(level) > 1:
-        pairs = [level[place : place + 2] for place in range(0, len(level), 2)]
-        level = [hashlib.sha256(b"\x01" + b"".join(pair)).digest() if len(pair) == 2 else pair[0] for pair in pairs]
-    return level[0]
-
-
 def check_files(kit: Kit, archive: zipfile.ZipFile) -> tuple[int, str] | None:
-    """Check the files that are there against the manifest; return the (size, head) it names, None if unreadable."""
+    """Check the files that are there against the manifest; return the (size, root) it names, None if unreadable."""
     names = archive.namelist()
     for name in sorted({name for name in names if names.count(name) > 1}):
         kit.report(f"file {name}: it is in the kit twice")
@@ -124,45 +226,63 @@ def check_files(kit: Kit, archive: zipfile.ZipFile) -> tuple[int, str] | None:
         kit.manifest_sha256 = sha256(data)
         manifest = json.loads(data)
         files = {name: (fact["sha256"], int(fact["size"])) for name, fact in manifest["files"].items()}
-        ledger = (int(manifest["ledger"]["size"]), manifest["ledger"]["head"])
+        ledger = (int(manifest["ledger"]["size"]), manifest["ledger"]["root"])
         expected = {
             "files": {name: {"sha256": digest, "size": size} for name, (digest, size) in files.items()},
             "format": "label-qa-evidence-kit",
-            "ledger": {"size": ledger[0], "head": ledger[1]},
-            "version": 1,
+            "ledger": {"root": ledger[1], "size": ledger[0]},
+            "version": 2,
         }
         if data != (json.dumps(expected, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8"):
             raise ValueError("it is not as the service writes it")
     except (*UNREADABLE, *DAMAGED) as error:
         kit.report(f"file manifest.json: it cannot be relied on ({error})")
         return None
-    for name in sorted(set(names) - set(files) - {"manifest.json"}):
+    needed = {"events.jsonl", "records.jsonl", "checkpoint.txt", "proofs.json"}
+    for name in sorted((set(names) | needed) - set(files) - {"manifest.json"}):
         kit.report(f"file {name}: the manifest does not name it")
-    for name in ("events.jsonl", "records.jsonl"):
-        if name not in files:
-            kit.report(f"file {name}: the manifest does not name it")
     for name, (digest, size) in sorted(files.items()):
+        found, length = hashlib.sha256(), 0
         try:
-            found = digest_of(archive, name)
+            with archive.open(name) as stream:
+                for piece in iter(lambda: stream.read(1024 * 1024), b""):
+                    found.update(piece)
+                    length += len(piece)
         except KeyError:
             kit.report(f"file {name}: it is missing")
         except DAMAGED as error:
             kit.report(f"file {name}: it is damaged ({error})")
         else:
-            if found != (digest, size):
-                kit.report(f"file {name}: it was altered; its SHA-256 is {found[0]}, the manifest says {digest}")
+            if (found.hexdigest(), length) != (digest, size):
+                kit.report(f"file {name}: it was altered; its SHA-256 is {found.hexdigest()}, not {digest}")
     return ledger
 
 
-def check_events(kit: Kit, archive: zipfile.ZipFile, rows: dict[Any, Any]) -> None:
-    """Check the chain, and fill ``rows`` with what each event says of its rows."""
+def leaf_of(event: dict[str, Any], rows: bytes) -> bytes:
+    """Return the leaf hash of an event, given the root over its rows."""
+    payload = sha256(b"\x04" + canonical(event["commitments"]))
+    kept = {name: value for name, value in event.items() if name not in ("payload", "salts", "commitments", "rows")}
+    return leaf(canonical({**kept, "payload": payload, "rows": rows.hex()}))
+
+
+def altered_fields(event: dict[str, Any]) -> Iterator[str]:
+    """Yield the payload fields that do not fit their commitments."""
+    payload, salts = event["payload"], event["salts"]
+    for name in sorted({*payload, *salts}):
+        salt = bytes.fromhex(salts.get(name, ""))
+        found = sha256(b"\x03" + salt + canonical([name, payload.get(name)]))
+        if name not in payload or len(salt) != 16 or found != event["commitments"].get(name):
+            yield name
+
+
+def check_events(kit: Kit, archive: zipfile.ZipFile) -> None:
+    """Check the chain and every event, and take note of what each says of its rows."""
     previous = bytes(32)
     for place, line in enumerate(lines_of(archive, "events.jsonl")):
         try:
             entry = read_line(line)
-            index, leaf, link = entry["index"], bytes.fromhex(entry["leaf_hash"]), entry["link_hash"]
-            event = entry.get("event")
-            if set(entry) - {"event"} != {"index", "leaf_hash", "link_hash"} or len(leaf) != 32:
+            index, stated, link = entry["index"], bytes.fromhex(entry["leaf_hash"]), entry["link_hash"]
+            if set(entry) - {"event"} != {"index", "leaf_hash", "link_hash"} or len(stated) != 32:
                 raise ValueError("it is not a ledger entry")
         except UNREADABLE as error:
             kit.report(f"event {place}: its line cannot be read ({error})", place)
@@ -170,34 +290,64 @@ def check_events(kit: Kit, archive: zipfile.ZipFile, rows: dict[Any, Any]) -> No
         if index != place:
             kit.report(f"event {place}: it is missing or out of order; event {index} stands in its place", place)
             return
-        if event is None:
-            kit.withheld += 1
-        else:
-            name = f"event {index} ({event.get('kind')}, {event.get('id')})"
-            if hashlib.sha256(b"\x00" + canonical(event)).digest() != leaf:
-                kit.report(f"{name}: its content was altered; it does not hash to its leaf", index)
+        if "event" in entry:
             try:
-                note_rows(rows, index, event)
+                check_event(kit, index, entry["event"], stated)
             except UNREADABLE as error:
-                kit.report(f"{name}: what it says of its rows cannot be read ({error!r})", index)
-        if hashlib.sha256(b"\x02" + previous + leaf).hexdigest() != link:
+                kit.report(f"event {index}: what it says cannot be read ({error!r})", index)
+        else:
+            kit.withheld += 1
+        if hashlib.sha256(b"\x02" + previous + stated).hexdigest() != link:
             kit.report(f"event {index}: its link does not follow from the event before it", index)
         previous = bytes.fromhex(link)
+        kit.leaves.append(stated)
         kit.events = place + 1
-    kit.head = previous.hex()
-
-
-def note_rows(rows: dict[Any, Any], index: int, event: Any) -> None:
-    for entry in event["rows"]:
-        if "root" in entry:
-            rows[(event["id"], entry["table"])] = [index, entry["count"], entry["root"], entry["marks"], {}]
+    for index, name, event_id, field in kit.gone:
+        if (event_id, field) in kit.said:
+            kit.redacted += 1
         else:
-            rows[(entry["table"], entry["id"], entry["history_id"])] = [index, entry["digest"], entry["marks"]]
+            kit.report(f"{name}: the payload field {field} is gone, and no event says that it was redacted", index)
 
 
-def check_records(kit: Kit, archive: zipfile.ZipFile, rows: dict[Any, Any]) -> None:
+def check_event(kit: Kit, index: int, event: Any, stated: bytes) -> None:
+    name = f"event {index} ({event['kind']}, {event['id']})"
+    if leaf_of(event, root_of([leaf(canonical(row)) for row in event["rows"]])) != stated:
+        kit.report(f"{name}: its content was altered; it does not hash to its leaf", index)
+    for field in altered_fields(event):
+        kit.report(f"{name}: the payload field {field} was altered", index)
+    kit.gone += [(index, name, event["id"], field) for field in event["commitments"] if field not in event["payload"]]
+    payload = event["payload"]
+    if event["kind"] == "record.redacted":
+        kit.said |= {(event["subject_id"], field) for field in payload["fields"]}
+    if event["kind"] == "ledger.key-rotated" and kit.keys:
+        text = f"ledger key rotation\n{payload['key']}\n".encode()
+        if not ed25519(public_key(kit.keys[-1])[3], text, unbase64(payload["signature"])):
+            kit.report(f"{name}: the new key is not signed by the old one", index)
+        kit.keys.append(payload["key"])
+    elif event["kind"] in ("ledger.key-installed", "ledger.key-rotated"):
+        if kit.keys:
+            kit.report(f"{name}: a key was installed beside the one that the ledger has", index)
+        kit.keys.append(payload["key"])
+    for row in event["rows"]:
+        if "root" in row:
+            kit.rows[(event["id"], row["table"])] = [index, row["count"], row["root"], row["marks"], {}]
+        else:
+            kit.rows[(row["table"], row["id"], row["history_id"])] = [index, row["digest"], row["marks"]]
+
+
+def check_tree(kit: Kit, archive: zipfile.ZipFile) -> None:
+    """Check the checkpoint, and that each earlier head in proofs.json is the root over the first leaves."""
+    kit.key = kit.keys[-1] if kit.keys else ""
+    check_note(kit, archive.read("checkpoint.txt").decode("utf-8"))
+    for proof in read_line(archive.read("proofs.json").rstrip(b"\n"))["consistency"]:
+        kit.roots.append(proof["root"])
+        if proof["size"] > kit.events or root_of(kit.leaves[: proof["size"]]).hex() != proof["root"]:
+            kit.report(f"proofs.json: {proof['root']} is not the root over the first {proof['size']} events")
+
+
+def check_records(kit: Kit, archive: zipfile.ZipFile) -> None:
     """Check each record against the event that names it, then that no record is missing."""
-    waiting = dict(rows)
+    waiting = dict(kit.rows)
     for place, line in enumerate(lines_of(archive, "records.jsonl")):
         try:
             record = read_line(line)
@@ -212,7 +362,7 @@ def check_records(kit: Kit, archive: zipfile.ZipFile, rows: dict[Any, Any]) -> N
         name = record_name(table, identity, history)
         digest = sha256(canonical(values))
         one = waiting.pop((table, identity, history), None)
-        many = rows.get((event_id, table))
+        many = kit.rows.get((event_id, table))
         if one is not None:
             index, expected, marks = one
             if digest != expected:
@@ -235,7 +385,7 @@ def check_many(kit: Kit, table: str, index: int, count: int, root: str, marks: s
     keys = sorted(digests)
     if len(keys) != count:
         kit.report(f"rows of {table} of event {index}: {len(keys)} records, and the event says {count}", index)
-    elif merkle_root(sorted(bytes.fromhex(digest) for digest in digests.values())).hex() != root:
+    elif root_of([leaf(digest) for digest in sorted(map(bytes.fromhex, digests.values()))]).hex() != root:
         altered = [key for n, key in enumerate(keys) if digests[key][:MARK] != marks[n * MARK : (n + 1) * MARK]]
         name = f"record {table} {altered[0]}" if altered else f"rows of {table}"
         kit.report(f"{name} of event {index}: altered; the rows do not hash to the event's root", index)
@@ -253,25 +403,29 @@ def record_name(table: str, identity: str, history: str | None) -> str:
     return f"record {table} {identity}" + ("" if history is None else f" (history {history})")
 
 
-def verify(path: str, head: str = "", manifest: str = "") -> Kit:
+def verify(path: str, head: str = "", manifest: str = "", key: str = "", witness: str = "") -> Kit:
     """Return what was found in the kit at ``path``; nothing was altered exactly if it has no problems."""
-    kit = Kit()
+    kit = Kit(witness)
     try:
         with zipfile.ZipFile(path) as archive:
             ledger = check_files(kit, archive)
-            rows: dict[Any, Any] = {}
-            for name, check in (("events.jsonl", check_events), ("records.jsonl", check_records)):
+            checks = {"events.jsonl": check_events, "records.jsonl": check_records, "proofs.json": check_tree}
+            for name, check in checks.items():
                 try:
-                    check(kit, archive, rows)
+                    check(kit, archive)
                 except (*UNREADABLE, *DAMAGED) as error:
                     kit.report(f"file {name}: it cannot be read to its end ({error})")
+                kit.root = root_of(kit.leaves)
     except DAMAGED as error:
         kit.report(f"the kit cannot be opened ({error})")
         return kit
-    if ledger and (kit.events, kit.head) != ledger:
-        kit.report(f"the ledger ends at event {kit.events - 1}, head {kit.head}; the manifest says {ledger}")
-    if head and kit.head != head.lower():
-        kit.report(f"the head is {kit.head}, and {head} was expected: this is not the ledger that was reported")
+    root = kit.root.hex()
+    if ledger and (kit.events, root) != ledger:
+        kit.report(f"the ledger ends at event {kit.events - 1}, root {root}; the manifest says {ledger}")
+    if head and head.lower() not in (root, *kit.roots):
+        kit.report(f"the root is {root}, and {head} was expected: this is not the ledger that was reported")
+    if key and key not in kit.keys:
+        kit.report(f"the ledger's key is {kit.key or 'unknown'}, and {key} was expected")
     if manifest and kit.manifest_sha256 != manifest.lower():
         kit.report(f"the manifest's SHA-256 is {kit.manifest_sha256}, and {manifest} was expected")
     return kit
@@ -280,19 +434,23 @@ def verify(path: str, head: str = "", manifest: str = "") -> Kit:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Verify an evidence kit offline.")
     parser.add_argument("kit", help="the kit, a zip file")
-    parser.add_argument("--head", default="", help="the head that the report prints, to compare with")
+    parser.add_argument("--head", default="", help="the root that a report prints, to compare with")
+    parser.add_argument("--key", default="", help="the ledger's key, as the site told you")
+    parser.add_argument("--witness", default="", help="the key of a witness whose signature has to be there")
     parser.add_argument("--manifest", default="", help="the manifest's SHA-256, where it was told you apart")
     wanted = parser.parse_args(arguments)
-    kit = verify(wanted.kit, wanted.head, wanted.manifest)
+    kit = verify(wanted.kit, wanted.head, wanted.manifest, wanted.key, wanted.witness)
     say = sys.stdout.write
-    say(f"{kit.events} events ({kit.withheld} withheld), {kit.records} records\n")
-    say(f"head     {kit.head}\nmanifest {kit.manifest_sha256}\n")
+    say(f"{kit.events} events ({kit.withheld} withheld), {kit.records} records, {kit.redacted} fields redacted\n")
+    say(f"root     {kit.root.hex()}\nkey      {kit.key}\nmanifest {kit.manifest_sha256}\n")
     if kit.problems:
         say(f"FAILED: {kit.first()}\n")
         for _, _, message in sorted(kit.problems)[1:SHOWN]:
             say(f"        {message}\n")
         say(f"{len(kit.problems)} problems in all\n")
         return 1
+    if not (wanted.head or wanted.key or wanted.witness):
+        say("whole in itself; compared with nothing outside (--head, --key, --witness)\n")
     say("OK: nothing was altered\n")
     return 0
 

@@ -29,6 +29,7 @@ deployment() {
     QASERVICE_ALLOWED_HOSTS=qa.example.org QASERVICE_TRUSTED_ORIGINS=https://qa.example.org \
     QASERVICE_DATABASE_URL=postgresql://qaservice_run:secret@127.0.0.1:5432/qaservice \
     QASERVICE_IDENTITY_KEY_FILE=/etc/qaservice/identity-key \
+    QASERVICE_LEDGER_KEY_FILE=/etc/qaservice/keys/ledger-key QASERVICE_CHECKPOINT_DIR=/var/lib/qaservice-checkpoints \
     QASERVICE_RUNTIME_DB_ROLE=qaservice_run QASERVICE_BROKER_URL=amqp://qaservice:secret@127.0.0.1:5672// \
         $bin/python manage.py check --deploy --fail-level WARNING
 }

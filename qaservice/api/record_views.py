@@ -72,6 +72,7 @@ class EventsView(ApiView):
                     "reason": event.reason,
                     "subject": [event.subject_type, event.subject_id],
                     "payload": event.payload,
+                    "redacted": event.redacted,
                     "rows": event.rows,
                 }
                 for event in page

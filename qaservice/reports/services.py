@@ -10,11 +10,11 @@ from pathlib import Path
 
 from django.db import transaction
 
+from compliance.checkpoints import publish
 from compliance.evidence import build_kit
 from compliance.recording import Actor, change, record_event
 from compliance.rendering.document import ReportDocument
 from compliance.rendering.typst_pdf import DRAFT, EMBEDDED_DATABASE, SIMULATED_READERS, RenderingError, render
-from compliance.sealing import seal
 from qaservice.common.errors import Conflict, Unavailable
 from qaservice.jobs.models import Job
 from qaservice.jobs.services import enqueue
@@ -65,6 +65,8 @@ def export_report(
     transaction: sealing commits, and typesetting takes its time.
     Raises Conflict if there is no dataset version or no quiet moment, Unavailable if the report cannot be typeset.
     """
+    # At once for a report: the head that it prints stands signed outside the database.
+    publish()
     evidence = gather(project=project)
     number = next_number(project=project)
     document = report_document(evidence=evidence, number=number, made_by=actor.name, progress=progress)
@@ -90,10 +92,9 @@ def export_kit(*, report: ValidationReport, path: Path, actor: Actor, reason: st
     """Write the evidence kit of a report to ``path`` and record that it was handed out, with the kit's SHA-256.
 
     The kit holds the report, its figures, the dataset manifest, the sealed ledger with the records it names, and the
-    programs that verify and recompute them offline. Not for use inside a transaction: it seals first.
+    programs that verify and recompute them offline, under a checkpoint that continues the report's head. Not for use
+    inside a transaction: it seals first.
     """
-    while seal():
-        pass
     facts = read_blob(report.facts_id)
     build_kit(
         path,
@@ -103,6 +104,8 @@ def export_kit(*, report: ValidationReport, path: Path, actor: Actor, reason: st
             "recompute.py": resources.files("qaservice.reports.offline").joinpath("recompute.py").read_bytes(),
         },
         facts=json.loads(facts),
+        checkpoint=publish(),
+        heads=(report.ledger_size,),
         project_key=report.project.key,
     )
     record_event(

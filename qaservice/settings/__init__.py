@@ -167,6 +167,11 @@ JOB_LEASE_SECONDS = environment.whole_number("QASERVICE_JOB_LEASE_SECONDS", defa
 # Opens every project's secret and the crosswalk. Where it lies by default it lies beside what it protects, which
 # `check --deploy` refuses; in production it is never made by itself.
 IDENTITY_KEY_FILE = Path(environment.text("QASERVICE_IDENTITY_KEY_FILE", str(DATA_DIR / "identity-key")))
+# Signed heads of the ledger go here, out of reach of whoever can rewrite the database; best on another machine.
+CHECKPOINT_DIR = Path(environment.text("QASERVICE_CHECKPOINT_DIR", str(DATA_DIR / "checkpoints")))
+LEDGER_KEY_FILE = Path(environment.text("QASERVICE_LEDGER_KEY_FILE", str(DATA_DIR / "ledger-key")))
+# How long an alteration can stay without contradicting a signed head; exports and signatures do not wait for it.
+CHECKPOINT_SECONDS = environment.whole_number("QASERVICE_CHECKPOINT_SECONDS", default=60, least=1)
 BLOB_DIR = DATA_DIR / "blobs"
 DERIVED_DIR = DATA_DIR / "derived"
 MODEL_BUNDLE = Path(environment.text("QASERVICE_MODEL_BUNDLE", str(ROOT / "imaging" / "bundles" / "lung_nodule_qa")))

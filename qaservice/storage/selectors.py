@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
+from compliance.problems import Problem
 from qaservice.common.errors import NotFound, Unavailable
 from qaservice.storage import files
 from qaservice.storage.models import Blob
+
+READ_SIZE = 1024 * 1024
 
 
 def blob_path(sha256: str) -> Path:
@@ -35,3 +39,20 @@ def read_blob(sha256: str) -> bytes:
             details={"sha256": sha256},
         )
     return data
+
+
+def altered_blobs() -> Iterator[Problem]:
+    """Yield every blob whose bytes are missing or are not those of its digest. Reads all that is stored."""
+    table = Blob._meta.db_table
+    for sha256, size in Blob.objects.order_by("sha256").values_list("sha256", "size").iterator():
+        found, length = hashlib.sha256(), 0
+        try:
+            with files.path_of(sha256).open("rb") as stream:
+                while piece := stream.read(READ_SIZE):
+                    found.update(piece)
+                    length += len(piece)
+        except OSError:
+            yield Problem(f"{table} {sha256}: its bytes are missing or cannot be read", table=table, record_id=sha256)
+            continue
+        if (found.hexdigest(), length) != (sha256, size):
+            yield Problem(f"{table} {sha256}: its bytes were altered", table=table, record_id=sha256, field="bytes")

@@ -47,6 +47,8 @@ class Host:
             "QASERVICE_BROKER_URL": broker_url,
             "QASERVICE_DATA_DIR": str(folder),
             "QASERVICE_IDENTITY_KEY_FILE": str(folder.parent / "identity-key"),
+            "QASERVICE_LEDGER_KEY_FILE": str(folder.parent / "ledger-key"),
+            "QASERVICE_CHECKPOINT_DIR": str(folder.parent / "checkpoints"),
             "QASERVICE_JOB_LEASE_SECONDS": "5",
         }
 

@@ -9,6 +9,8 @@ import pytest
 from tests.architecture.sources import PACKAGES, ROOT, files, named
 
 LONGEST = 400
+# The kit's verifier is one file by requirement (one file, standard library, Ed25519 written out), read in one sitting.
+LONGER = {"compliance/ledger/verify.py": 470}
 HOMES = (*PACKAGES, "tests", "deploy")
 SHAPELESS_NAMES = frozenset({"utils", "util", "helpers", "helper", "misc", "common_utils", "tools"})
 
@@ -19,7 +21,7 @@ def test_no_source_file_is_longer_than_a_reader_can_hold_in_mind() -> None:
         for path in files(folders=HOMES, endings=(".py", ".ts"))
     }
     assert lengths, "no source file was found at all"
-    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+    assert {name: length for name, length in lengths.items() if length > LONGER.get(name, LONGEST)} == {}
 
 
 def test_no_module_is_called_utils() -> None:

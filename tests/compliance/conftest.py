@@ -67,6 +67,16 @@ def database(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.fixture(autouse=True)
+def checkpoint_place(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """A folder for checkpoints and a key of its own for every test of the record; the key is made when it is needed."""
+    if OWN_SETTINGS:
+        settings = request.getfixturevalue("settings")
+        settings.CHECKPOINT_DIR = tmp_path / "checkpoints"
+        settings.LEDGER_KEY_FILE = tmp_path / "ledger-key"
+        settings.CHECKPOINT_SECONDS = 0
+
+
 @pytest.fixture
 def sealed_case(sqlite_database: Path) -> Case:
     """Events 0 to 3: opened with three slices, renamed twice, viewed (in another project)."""
@@ -84,7 +94,8 @@ def sealed_case(sqlite_database: Path) -> Case:
 
 @pytest.fixture
 def kit(sealed_case: Case, tmp_path: Path) -> Kit:
-    """A kit of that story with two files."""
+    """A kit of that story with two files; event 4 names the key that signed its checkpoint."""
+    from compliance.checkpoints import publish
     from compliance.evidence import build_kit
 
     figures = tmp_path / "figures.csv"
@@ -93,4 +104,6 @@ def kit(sealed_case: Case, tmp_path: Path) -> Kit:
         tmp_path / "kit.zip",
         files={"report.pdf": b"%PDF-1.7 report", "data/figures.csv": figures},
         facts={"project": "lung", "simulated_actors": True},
+        checkpoint=publish(),
+        heads=(3,),
     )

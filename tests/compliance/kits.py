@@ -12,6 +12,7 @@ from typing import Any
 from compliance.ledger import verify
 from compliance.ledger.canonical import canonical_bytes
 from compliance.ledger.chain import GENESIS, leaf_hash, link_hash
+from compliance.ledger.commitments import leaf_document
 
 Lines = list[dict[str, Any]]
 
@@ -23,9 +24,16 @@ def checked(kit: Path, *arguments: str) -> tuple[int, str]:
         [sys.executable, "-I", "-S", str(script), str(kit), *arguments], capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
-    names = dict(zip(("--head", "--manifest"), ("head", "manifest"), strict=True))
-    told = {names[name]: value for name, value in zip(arguments[::2], arguments[1::2], strict=True)}
+    told = {name.removeprefix("--"): value for name, value in zip(arguments[::2], arguments[1::2], strict=True)}
     assert bool(verify.verify(str(kit), **told).problems) == bool(done.returncode)
+    return done.returncode, done.stdout
+
+
+def second_opinion(kit: Path, *arguments: str) -> tuple[int, str]:
+    """Run the verifier that is written in another language."""
+    script = Path(verify.__file__).with_suffix(".mjs")
+    done = subprocess.run(["node", script, kit, *arguments], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
     return done.returncode, done.stdout
 
 
@@ -43,8 +51,8 @@ def repacked(path: Path, files: dict[str, bytes], *, manifest: bool = False) -> 
             for name, data in files.items()
             if name != "manifest.json"
         }
-        last = json.loads(files["events.jsonl"].splitlines()[-1])
-        stated["ledger"] = {"size": len(files["events.jsonl"].splitlines()), "head": last["link_hash"]}
+        leaves = [bytes.fromhex(json.loads(line)["leaf_hash"]) for line in files["events.jsonl"].splitlines()]
+        stated["ledger"] = {"size": len(leaves), "root": verify.root_of(leaves).hex()}
         files = {**files, "manifest.json": rendered(stated)}
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
@@ -68,7 +76,7 @@ def rehashed(events: Lines) -> Lines:
     """Give every entry a leaf and a link of its own, as a forger would who rewrites all that follows."""
     previous = GENESIS
     for index, entry in enumerate(events):
-        leaf = leaf_hash(entry["event"])
+        leaf = leaf_hash(leaf_document(entry["event"]))
         previous = link_hash(previous=previous, leaf=leaf)
         entry.update(index=index, leaf_hash=leaf.hex(), link_hash=previous.hex())
     return events

@@ -15,6 +15,7 @@ import pytest
 from compliance.evidence import Kit
 from compliance.ledger import verify
 from compliance.ledger.chain import leaf_hash
+from compliance.ledger.commitments import leaf_document
 from tests.compliance.kits import Lines, checked, contents, joined, lines, rehashed, rendered, repacked
 from tests.compliance.testapp.models import Case
 
@@ -48,7 +49,7 @@ def test_an_altered_event_with_its_leaf_put_right_breaks_its_link(kit: Kit, tmp_
     files = contents(kit.path)
     events = lines(files["events.jsonl"])
     events[1]["event"]["reason"] = "another"
-    events[1]["leaf_hash"] = leaf_hash(events[1]["event"]).hex()
+    events[1]["leaf_hash"] = leaf_hash(leaf_document(events[1]["event"])).hex()
     status, output = checked(repacked(tmp_path / "k.zip", {**files, "events.jsonl": joined(events)}, manifest=True))
     assert status == 1
     assert "FAILED: event 1: its link does not follow from the event before it" in output
@@ -59,8 +60,9 @@ def test_a_ledger_rewritten_from_an_event_on_is_caught_by_the_reported_head(kit:
     events = lines(files["events.jsonl"])
     events[1]["event"]["reason"] = "another"
     forged = repacked(tmp_path / "k.zip", {**files, "events.jsonl": joined(rehashed(events))}, manifest=True)
-    assert checked(forged)[0] == 0
-    status, output = checked(forged, "--head", kit.head)
+    status, output = checked(forged)
+    assert "FAILED: the checkpoint says root" in output, "the forger does not hold the key"
+    status, output = checked(forged, "--head", kit.root)
     assert status == 1
     assert "this is not the ledger that was reported" in output
     status, output = checked(forged, "--manifest", kit.manifest_sha256)
@@ -114,7 +116,7 @@ def test_a_ledger_cut_off_at_its_end_is_not_the_one_in_the_manifest(kit: Kit, tm
     forged = {**files, "events.jsonl": shorter, "manifest.json": rendered(stated)}
     status, output = checked(repacked(tmp_path / "k.zip", forged))
     assert status == 1
-    assert "FAILED: the ledger ends at event 2" in output
+    assert "the ledger ends at event 2, root " in output
 
 
 def record(records: Lines, table: str, **values: Any) -> dict[str, Any]:
@@ -284,5 +286,5 @@ def test_at_most_ten_problems_are_printed_and_all_are_counted(
     assert verify.main([str(forged)]) == 1
     output = capsys.readouterr().out.splitlines()
     assert output[-1] == "15 problems in all"
-    assert len(output) == 3 + 1 + 9 + 1
+    assert len(output) == 4 + 1 + 9 + 1
     assert verify.main([str(kit.path)]) == 0

@@ -21,6 +21,8 @@ def own_data_folder(tmp_path: Path, settings: Settings) -> Path:
     settings.DERIVED_DIR = folder / "derived"
     settings.BROKER_DIR = folder / "broker"
     settings.IDENTITY_KEY_FILE = folder / "identity-key"
+    settings.LEDGER_KEY_FILE = folder / "ledger-key"
+    settings.CHECKPOINT_DIR = folder / "checkpoints"
     return folder
 
 

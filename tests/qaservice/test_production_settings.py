@@ -18,6 +18,8 @@ PRODUCTION = {
     "QASERVICE_DATABASE_URL": "postgresql://qaservice_run:secret@127.0.0.1:5432/qaservice",
     "QASERVICE_RUNTIME_DB_ROLE": "qaservice_run",
     "QASERVICE_IDENTITY_KEY_FILE": "/etc/qaservice/identity-key",
+    "QASERVICE_LEDGER_KEY_FILE": "/etc/qaservice/keys/ledger-key",
+    "QASERVICE_CHECKPOINT_DIR": "/var/lib/qaservice-checkpoints",
 }
 PROTECTIONS = (
     "SECURE_SSL_REDIRECT",
@@ -76,6 +78,15 @@ def test_the_deployment_check_refuses_an_identity_key_beside_the_data(tmp_path: 
     assert "studies.E001" in beside.stderr
     inside = start(tmp_path, arguments, QASERVICE_IDENTITY_KEY_FILE=str(tmp_path / "keys" / "identity"))
     assert "studies.E001" in inside.stderr
+
+
+def test_the_deployment_check_refuses_checkpoints_and_their_key_beside_the_data(tmp_path: Path) -> None:
+    arguments = ["manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    for name in ("QASERVICE_LEDGER_KEY_FILE", "QASERVICE_CHECKPOINT_DIR"):
+        beside = start(tmp_path, arguments, **{name: None})
+        assert beside.returncode != 0
+        assert "compliance.W002" in beside.stderr
+        assert name in beside.stderr
 
 
 def test_the_deployment_check_refuses_an_identity_key_that_others_can_read(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ compares what it finds with facts.json, which holds the figures that report.pdf 
 
 What it does, and how to do the same by hand:
 
-1. facts.json names a ledger size and a head. The event with the index one below that size must carry that head.
+1. facts.json names a ledger size and a head. The head is the Merkle tree hash (RFC 9162) over that many first leaves.
 2. Of every flag it takes the newest revision that an event below that size wrote.
 3. For each check it counts the flags raised, those settled (N), and those settled as "label-wrong" (n).
 4. From n and N it computes the two-sided 95 % interval: Wilson's score interval without continuity correction, or
@@ -19,6 +19,7 @@ Exit status: 0 all figures agree, 1 one does not, 2 wrong usage or a kit that ca
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import zipfile
@@ -70,6 +71,14 @@ def lines(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def tree_hash(level: list[bytes]) -> str:
+    """Return the Merkle tree hash over leaf hashes; a lone one at the right is promoted."""
+    while len(level) > 1:
+        pairs = [level[place : place + 2] for place in range(0, len(level), 2)]
+        level = [hashlib.sha256(b"\x01" + b"".join(pair)).digest() if len(pair) == 2 else pair[0] for pair in pairs]
+    return (level[0] if level else hashlib.sha256(b"").digest()).hex()
+
+
 class Records:
     """What stood in the records when the report was made."""
 
@@ -77,13 +86,14 @@ class Records:
         self.flags: dict[str, dict[str, Any]] = {}
         self.verdicts: list[dict[str, Any]] = []
         self.corrections = 0
-        self.link = "0" * 64
+        leaves: list[bytes] = []
         early: set[str] = set()
         for entry in lines(archive, "events.jsonl"):
-            if entry["index"] == size - 1:
-                self.link = entry["link_hash"]
-            if entry["index"] < size and entry.get("event"):
-                early.add(entry["event"]["id"])
+            if entry["index"] < size:
+                leaves.append(bytes.fromhex(entry["leaf_hash"]))
+                if entry.get("event"):
+                    early.add(entry["event"]["id"])
+        self.head = tree_hash(leaves)
         for record in lines(archive, "records.jsonl"):
             values = record["values"]
             if values["event_id"] not in early:
@@ -114,7 +124,7 @@ class Records:
 
 def compare(facts: dict[str, Any], records: Records) -> list[tuple[str, str, str]]:
     """Return every figure as (what, in the report, found again)."""
-    rows = [("head of the ledger", facts["ledger_head"], records.link)]
+    rows = [("head of the ledger", facts["ledger_head"], records.head)]
     for row in facts["label_errors"]:
         raised, settled, wrong = records.of_check(row["check"])
         lower, upper = interval(wrong, settled)

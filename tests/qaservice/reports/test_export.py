@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from compliance.models import Event, LedgerEntry
 from compliance.recording import SYSTEM
 from compliance.rendering.typst_pdf import DRAFT, EMBEDDED_DATABASE, SIMULATED_READERS, render
-from compliance.sealing import head, seal
+from compliance.sealing import head, root_at, seal
 from qaservice.common.errors import Conflict
 from qaservice.jobs.errors import LostLease
 from qaservice.jobs.models import Job
@@ -63,13 +63,13 @@ def facts_of(report: ValidationReport) -> dict:
     return json.loads(read_blob(report.facts_id))
 
 
-def run_offline(program: str, kit: Path) -> subprocess.CompletedProcess[str]:
+def run_offline(program: str, kit: Path, *told: str) -> subprocess.CompletedProcess[str]:
     """Unpack one program from the kit and run it isolated from everything that is installed for the service."""
     script = kit.with_name(program)
     with zipfile.ZipFile(kit) as archive:
         script.write_bytes(archive.read(program))
     return subprocess.run(
-        [sys.executable, "-I", str(script), str(kit)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-I", str(script), str(kit), *told], capture_output=True, text=True, check=False, timeout=60
     )
 
 
@@ -77,8 +77,7 @@ def run_offline(program: str, kit: Path) -> subprocess.CompletedProcess[str]:
 def test_a_report_is_stored_with_its_figures_at_a_ledger_head(reviewed: Reviewed):
     report = export(reviewed)
     assert (report.number, report.draft) == (1, True)
-    entry = LedgerEntry.objects.get(index=report.ledger_size - 1)
-    assert entry.link_hash == report.ledger_head
+    assert root_at(report.ledger_size).hex() == report.ledger_head
     exported = Event.objects.get(kind="report.exported")
     assert exported.payload["document_sha256"] == report.document_id
     assert exported.payload["facts_sha256"] == report.facts_id
@@ -225,8 +224,9 @@ def test_the_kit_verifies_and_recomputes_offline(reviewed: Reviewed, tmp_path: P
         assert archive.read("report.pdf") == read_blob(report.document_id)
         assert json.loads(archive.read("facts.json")) == facts_of(report)
         assert archive.read("dataset-manifest.json") == read_blob(report.dataset_version.manifest_id)
-    verified = run_offline("verify.py", kit)
+    verified = run_offline("verify.py", kit, "--head", report.ledger_head)
     assert verified.returncode == 0, verified.stdout
+    assert run_offline("verify.py", kit, "--head", "00" * 32).returncode == 1
     recomputed = run_offline("recompute.py", kit)
     assert recomputed.returncode == 0, recomputed.stdout + recomputed.stderr
     assert "agrees   Missing nodule: 1/2 of 3 raised, 0.0945 to 0.9055" in recomputed.stdout
@@ -250,7 +250,7 @@ def test_what_happens_after_a_report_does_not_change_what_is_recomputed_for_it(r
         ("facts.json", lambda text: text.replace('"upper":"0.9055"', '"upper":"0.9056"')),
         ("facts.json", lambda text: text.replace('"changed":1', '"changed":0')),
         ("records.jsonl", lambda text: text.replace('"outcome":"label-right"', '"outcome":"label-wrong"')),
-        ("events.jsonl", lambda text: re.sub(r'"link_hash":"..', '"link_hash":"00', text)),
+        ("events.jsonl", lambda text: re.sub(r'"leaf_hash":"..', '"leaf_hash":"00', text)),
     ],
 )
 def test_a_figure_that_does_not_follow_from_the_records_is_found(reviewed: Reviewed, tmp_path: Path, name: str, change):
