@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench frontend install install-dev preflight schema traceability clean
+.PHONY: help demo test check bench bench-labels frontend install install-dev preflight schema traceability clean
 
 SERVE ?= 1
 PORT ?= 8000
@@ -10,6 +10,8 @@ STUDIES ?=
 ANNOTATIONS ?=
 PYTEST ?=
 BENCH ?=
+SCANS ?= 100
+FIT_SCANS ?= 40
 
 python := .venv/bin/python
 frontend := qaservice/portal/frontend
@@ -36,6 +38,9 @@ check: preflight .venv/installed-dev $(frontend)/node_modules/.installed ## lint
 
 bench: preflight .venv/installed-dev ## measure, with fixed seeds, into docs/benchmarks.json (BENCH="ingest.sqlite")
 	@$(python) -m tests.benchmarks.run $(BENCH)
+
+bench-labels: preflight .venv/installed-dev ## measure the label checks beside their peers (SCANS=100 FIT_SCANS=40)
+	@BENCH_SCANS="$(SCANS)" BENCH_FIT_SCANS="$(FIT_SCANS)" $(python) -m tests.benchmarks.run labels
 
 frontend: preflight $(built) ## build the portal's scripts where they changed
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from tests.benchmarks import label_errors, lines, record
+from tests.benchmarks import lines, record
 from tests.benchmarks.ingest import measure as ingest
+from tests.benchmarks.labels import measure as labels
 from tests.benchmarks.lines import Line
 from tests.benchmarks.model import measure as model
 from tests.benchmarks.scan import measure as scan
@@ -42,7 +43,7 @@ class Group:
 
 
 GROUPS = (
-    Group("label-errors", label_errors.NAMES, label_errors.measured),
+    Group("labels", labels.NAMES, labels.measured),
     Group("record", record.NAMES, record.measured),
     Group("ingest", ingest.NAMES, ingest.measure),
     Group("model", model.NAMES, model.measure),

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.phantom.label_errors import ErrorKind, InjectedError
+from imaging.scoring.matching import Verdict
 from imaging.training.spoilt import SpoiltCase
 from tests.benchmarks.labels.flags import Flag, speaking_of
-from tests.benchmarks.labels.matching import Judged, Verdict, judge
+from tests.benchmarks.labels.matching import Judged, judge
 
 BOOTSTRAPS = 1000
 BOOTSTRAP_SEED = 50_000_000

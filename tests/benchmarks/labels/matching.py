@@ -1,31 +1,21 @@
-"""Which flag finds which error: one to one, in millimetres, in the same reader's set.
+"""Which flag finds which error, by the one rule of ``imaging.scoring.matching``.
 
-A flag meets an error of one label if it names that label, or if it is about an empty place (for a lesion marked twice:
-about either mark) within max(d / 2, 2.5 mm) of the error's place, d being the true nodule's diameter. A flag meets an
-error of a whole set if it is about that set or anything in it, for no label of it is right. The surest flag finds the
-error; further ones that meet it are neither right nor wrong: they lead to what has been found already. So are flags
-about what the simulated readers did of their own accord, and about a background's own lesions.
+The surest flag finds the error; further ones that meet it are neither right nor wrong: they lead to what has been found
+already. So are flags about what the simulated readers did of their own accord, and a background's own lesions.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from imaging.phantom.label_errors import ErrorKind, InjectedError
+from imaging.phantom.label_errors import InjectedError
+from imaging.scoring.matching import Verdict, is_excused
+from imaging.scoring.matching import meets as subject_meets
+from imaging.scoring.subjects import Subject
 from imaging.training.spoilt import SpoiltCase
-from tests.benchmarks.labels.flags import LEAST_REACH_MM, Flag, one_a_subject
-
-
-class Verdict(StrEnum):
-    """What became of a flag."""
-
-    FOUND = "found"
-    AGAIN = "again"
-    EXCUSED = "excused"
-    FALSE = "false"
+from tests.benchmarks.labels.flags import Flag, one_a_subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +48,18 @@ def judge(*, case: SpoiltCase, flags: Sequence[Flag]) -> list[Judged]:
     return judged
 
 
-def meets(*, flag: Flag, error: InjectedError, diameters: dict[str, float]) -> bool:
+def meets(*, flag: Flag, error: InjectedError, diameters: Mapping[str, float]) -> bool:
     """Tell whether a flag is about an error; ``diameters`` of the true nodules by id, mm."""
-    if flag.set_id != error.set_id:
-        return False
-    if error.kind.of_a_whole_set:
-        return True
-    if flag.whole_set:
-        return False
-    if flag.finding_id is not None and flag.finding_id == error.finding_id:
-        return True
-    if flag.finding_id is not None and error.kind is not ErrorKind.DUPLICATED:
-        return False
-    diameter = diameters.get(error.nodule_id or "", error.magnitude_mm)
-    return _way(flag, error) <= max(0.5 * diameter, LEAST_REACH_MM)
+    return subject_meets(subject=_subject(flag), error=error, diameters_mm=diameters)
 
 
 def excused(*, case: SpoiltCase, flag: Flag) -> bool:
     """Tell whether a flag is about something that nobody can call right or wrong."""
-    return not flag.whole_set and any(
-        one.set_id in ("", flag.set_id) and math.dist(one.place_mm, flag.place_mm) <= max(one.radius_mm, LEAST_REACH_MM)
-        for one in case.excused
-    )
+    return is_excused(subject=_subject(flag), excuses=case.excused)
+
+
+def _subject(flag: Flag) -> Subject:
+    return Subject(flag.set_id, flag.finding_id, flag.place_mm, flag.radius_mm, flag.whole_set)
 
 
 def _way(flag: Flag, error: InjectedError) -> float:

@@ -3,8 +3,8 @@
 A label is wrong if an injected error names it, or concerns its whole set. A place is wrong if a label is missing there.
 What is flagged has its flag's probability (a whole set's flag speaks for every label in it). What is not flagged has no
 probability of its own: it gets the share of unflagged ones that were wrong on the scans for fitting, one number for all
-of them, so that silence is judged as a statement too. What is excused is left out. Errors at places that neither a label
-nor a candidate marks have no probability and are in the recall figures alone.
+of them, so that silence is judged as a statement too. What is excused is left out. Errors where neither a label
+nor a candidate lies have no probability and are in the recall figures alone.
 """
 
 from __future__ import annotations

@@ -26,10 +26,11 @@ from imaging.phantom.label_errors_injected import spoil_labels
 from imaging.phantom.nodules import Attenuation, Site
 from imaging.phantom.simulated_readers import renumber
 from imaging.readers.lidc import read_lidc_xml
+from imaging.scoring.matching import Verdict
 from imaging.training.scans import read_member, read_scan
 from imaging.training.spoilt import Rate, SpoiltCase
 from imaging.types import AnnotationSet, Case, Mask, PointMm, Prediction, Volume
-from tests.benchmarks.labels.matching import Verdict, judge
+from tests.benchmarks.labels.matching import judge
 from tests.benchmarks.labels.ours import our_flags
 
 SCAN, MARKS = "lidc-0001", "annotations-lidc.xml"
