@@ -158,7 +158,7 @@ class ReportedMeasurement:
     unit: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Finding:
     """One labelled thing by one reader. Exactly one of ``mask``, ``sphere``, ``box`` and ``point_mm`` says where.
 

@@ -19,6 +19,8 @@ _STEPS_ACROSS = 16
 _LEVELS = 14
 _LEAST_CORE_MM = 1.2
 _LEAST_SHARE = 0.12
+_ONE_BODY = 0.9
+"""As deep as this part of the radius of the ball of its volume is a compact thing; two equal balls reach 0.79."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +59,9 @@ def two_bodies(*, mask: Mask) -> Bodies | None:
         for size, step in zip(padded.shape, spacing, strict=True)
     ]
     depth = ndimage.distance_transform_edt(padded[np.ix_(*places)], sampling=fine)
+    # The deepest voxel's centre lies up to half a step short of the deepest place.
+    if depth.max() + fine / 2 >= _ONE_BODY * equivalent_diameter_mm(mask=mask) / 2:
+        return None
     best: tuple[float, NDArray[np.int64]] | None = None
     for level in np.linspace(0.0, float(depth.max()), _LEVELS, endpoint=False)[1:]:
         labels, count = ndimage.label(depth > level)

@@ -14,10 +14,10 @@ from imaging.checks.context import Mark, structures_passed_over
 from imaging.checks.deviation import (
     CertainDifference,
     Deviation,
-    alike_in_plane,
     certain_difference,
     length_judged,
     measure_deviation,
+    only_at_the_ends,
 )
 from imaging.checks.issues import IssueBuilder, merged
 from imaging.checks.outline_parts import extent_beyond
@@ -174,8 +174,10 @@ def _extra_slices(
         # What is missing at the other end by as much is a shift along the slices.
         extra = max(0, extent.extra_slices - extent.missing_slices)
         tolerance, score = length_judged(length_mm=extra * step, reference=reference.mask, parameters=parameters)
-        in_plane = alike_in_plane(label=mask, reference=reference.mask, parameters=parameters)
-        beyond = beyond or (extra * step > tolerance and in_plane)
+        beyond = beyond or (
+            extra * step > tolerance
+            and only_at_the_ends(label=mask, reference=reference.mask, length_mm=extra * step, parameters=parameters)
+        )
         found.append((reference, extra, score))
     if not beyond:
         return

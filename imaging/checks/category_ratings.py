@@ -10,9 +10,9 @@ from statistics import mean, median
 from imaging.checks.context import Mark, is_nodule, lesions_of, marks_of
 from imaging.checks.image_evidence import image_evidence
 from imaging.checks.issues import Features, IssueBuilder
+from imaging.checks.places import centre_of
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance, from_log_odds
 from imaging.checks.words import counted
-from imaging.masks.place import centre_of
 from imaging.types import AnnotationSet, LabelIssue
 
 LIDC_SCALES = {

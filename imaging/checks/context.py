@@ -13,11 +13,19 @@ import numpy as np
 from imaging.agreement.fusion import majority
 from imaging.checks.base import CheckParameters
 from imaging.checks.once import once
-from imaging.checks.places import candidate_is_finding, finding_diameter_mm, finding_reach_mm, mask_fits, on_image
+from imaging.checks.places import (
+    candidate_is_finding,
+    centre_of,
+    finding_diameter_mm,
+    finding_reach_mm,
+    mask_fits,
+    on_image,
+    radius_of,
+)
 from imaging.checks.words import counted
 from imaging.errors import NotApplicable
 from imaging.masks.matching import match_lesions
-from imaging.masks.place import centre_of, mask_holds, radius_of
+from imaging.masks.place import mask_holds
 from imaging.types import (
     Action,
     AnnotationSet,

@@ -22,6 +22,9 @@ SURELY_OUT = 0.1
 SURELY_IN = 0.9
 """Voxel probabilities below and above which a model is sure of a voxel."""
 
+_OF_LENGTH = 0.75
+"""An outline too wide by w is longer by 2 w; from this part of the length on it is rather too wide than too long."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deviation:
@@ -97,12 +100,31 @@ def measure_deviation(*, label: Mask, reference: Mask, parameters: CheckParamete
     )
 
 
-def alike_in_plane(*, label: Mask, reference: Mask, parameters: CheckParameters) -> bool:
-    """Say whether two outlines agree within the tolerance on the slices that both reach."""
+def only_at_the_ends(*, label: Mask, reference: Mask, length_mm: float, parameters: CheckParameters) -> bool:
+    """Say whether two outlines agree on the slices that both reach, so that they differ by ``length_mm`` at the ends.
+
+    They agree where the radii of their slices' areas, and the middles in the plane, differ by less than the tolerance
+    on average, and the radii by much less than the length: an outline too wide all around is longer by that too.
+    """
     common = on_common_slices(first=label, second=reference)
     if common is None:
         return False
-    return measure_deviation(label=common[0], reference=common[1], parameters=parameters).kind == "within"
+    rows, columns = label.grid.spacing_mm[1:]
+    areas = [np.zeros(0), np.zeros(0)]
+    for number, mask in enumerate(common):
+        per_slice = np.count_nonzero(mask.voxels, axis=(1, 2)) * rows * columns
+        slices = common[0].grid.shape[0]
+        areas[number] = np.zeros(slices)
+        areas[number][mask.origin[0] : mask.origin[0] + len(per_slice)] = per_slice
+    both = (areas[0] > 0) & (areas[1] > 0)
+    if not both.any():
+        return False
+    radii = [np.sqrt(area[both] / math.pi) for area in areas]
+    wider = float(np.average(np.abs(radii[0] - radii[1]), weights=areas[1][both]))
+    first, second = (centroid(mask) for mask in common)
+    tolerance = tolerance_mm(reference=reference, parameters=parameters)
+    aside = math.dist(first[:2], second[:2])
+    return wider <= tolerance and aside <= tolerance and 2 * wider < _OF_LENGTH * length_mm
 
 
 def length_judged(*, length_mm: float, reference: Mask, parameters: CheckParameters) -> tuple[float, float]:

@@ -19,12 +19,12 @@ from imaging.checks.context import (
     structures_passed_over,
 )
 from imaging.checks.issues import COMMON_FEATURES, IssueBuilder, merged
-from imaging.checks.places import finding_diameter_mm, share_a_place
+from imaging.checks.places import centre_of, finding_diameter_mm, radius_of, share_a_place
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance, from_log_odds
 from imaging.checks.words import counted
 from imaging.masks.boxes import box_containment
 from imaging.masks.overlap import jaccard, shared_voxels
-from imaging.masks.place import centre_of, mask_holds, radius_of
+from imaging.masks.place import mask_holds
 from imaging.types import Action, AnnotationSet, Case, Finding, Grid, LabelIssue, Mask, Proposal, Rejection
 
 FEATURES = COMMON_FEATURES | {
@@ -134,11 +134,12 @@ def _judge(
 ) -> tuple[float, dict[str, float | None]]:
     grid = case.volume.grid
     score = one_lesion_twice(first=first, second=second, grid=grid, parameters=parameters)
+    touching = score < BROKEN_RULE and _touch(first.mask, second.mask)
+    if score < 0.5 and not touching:
+        return score, {}
     one, two = _votes(first, second, item, sets, case, parameters)
     model_one, model_two = _model(first, second, case, parameters)
-    drawn = first.mask is not None and second.mask is not None
-    touching = drawn and _touch(first.mask, second.mask)
-    if drawn and touching and score < BROKEN_RULE:
+    if touching:
         votes = _WITNESS * (one - two) + _WITNESS * (model_one - model_two)
         score = max(score, _TOUCHING)
         # What lies wholly in another outline needs no witness, and witnesses do not excuse it.
@@ -147,7 +148,7 @@ def _judge(
         "overlap_share": None,
         "iou": None,
         "distance_mm": math.dist(centre_of(first), centre_of(second)),
-        "touching": float(touching),
+        "touching": float(touching or (score >= 0.5 and first.mask is not None and second.mask is not None)),
         "points": float((radius_of(first) == 0) + (radius_of(second) == 0)),
         "categories_differ": float(first.category is not second.category),
         "readers_with_one": float(one),

@@ -13,12 +13,11 @@ from imaging.checks.geometry_features import FEATURES
 from imaging.checks.image_fit import fit_abstentions, misfits
 from imaging.checks.issues import IssueBuilder, merged
 from imaging.checks.lungs import COARSE_STEPS_MM, lung_distance_mm, lungs_found
-from imaging.checks.places import finding_diameter_mm, lies_inside, on_image
+from imaging.checks.places import centre_of, finding_diameter_mm, lies_inside, on_image, radius_of
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance
 from imaging.checks.words import millimetres
 from imaging.errors import NotApplicable
 from imaging.geometry.affine import to_patient
-from imaging.masks.place import centre_of, radius_of
 from imaging.types import (
     Action,
     AnnotationSet,

@@ -12,7 +12,7 @@ from scipy import ndimage
 from imaging.agreement.overlap import align, crop
 from imaging.checks.base import CheckParameters
 from imaging.checks.context import Mark, read_sets, structures_passed_over
-from imaging.checks.deviation import alike_in_plane, length_judged
+from imaging.checks.deviation import length_judged, only_at_the_ends
 from imaging.checks.issues import COMMON_FEATURES, IssueBuilder, merged
 from imaging.checks.outline_parts import Extent, extent_beyond
 from imaging.checks.outline_references import MODEL, OTHERS, Reference, nodule_marks, references_of
@@ -136,8 +136,10 @@ def _poles(
     beyond = False
     for reference, count in missing.items():
         tolerance, score = length_judged(length_mm=count * step, reference=reference.mask, parameters=parameters)
-        in_plane = alike_in_plane(label=mask, reference=reference.mask, parameters=parameters)
-        beyond = beyond or (count * step > tolerance and in_plane)
+        beyond = beyond or (
+            count * step > tolerance
+            and only_at_the_ends(label=mask, reference=reference.mask, length_mm=count * step, parameters=parameters)
+        )
         opinions.append((score, reference.weight))
     if not beyond:
         return None

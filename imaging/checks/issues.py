@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imaging.checks.base import Check, CheckParameters
-from imaging.checks.places import finding_diameter_mm
+from imaging.checks.places import centre_of, finding_diameter_mm
 from imaging.checks.probability import SCORE_BASIS
 from imaging.checks.words import CLOSING, blind_reason, place_on_case
-from imaging.masks.place import centre_of
 from imaging.types import Case, Finding, LabelIssue, PointMm, Proposal
 
 Features = Mapping[str, float | None]

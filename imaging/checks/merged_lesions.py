@@ -11,12 +11,12 @@ from imaging.checks.context import candidates_of, is_nodule, nearby, read_sets, 
 from imaging.checks.issues import COMMON_FEATURES, IssueBuilder
 from imaging.checks.once import once
 from imaging.checks.outline_references import MODEL, nodule_marks, references_of
-from imaging.checks.places import equivalent_diameter_mm
+from imaging.checks.places import centre_of, equivalent_diameter_mm
 from imaging.checks.probability import from_log_odds
 from imaging.checks.words import counted, millimetres
 from imaging.errors import NotApplicable
 from imaging.masks.overlap import shared_voxels
-from imaging.masks.place import centre_of, mask_holds
+from imaging.masks.place import mask_holds
 from imaging.types import Action, AnnotationSet, Case, Finding, LabelIssue, Mask, Proposal, Rejection
 
 FEATURES = COMMON_FEATURES | {

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import math
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy import ndimage
 
 from imaging.agreement.overlap import containment
 from imaging.geometry.affine import contains_index, to_index
+from imaging.masks import place
 from imaging.masks.boxes import box_containment, box_holds, box_on_image, mask_share_in_box
 from imaging.masks.overlap import shared_voxels
-from imaging.masks.place import centre_of, mask_holds, radius_of
+from imaging.masks.place import mask_holds
 from imaging.types import Candidate, Finding, Grid, Mask, PointMm, Volume
 
 _SAME_PLACE = 0.25
+
+# Every check asks where every finding lies, and an outline's centre takes a walk over its voxels.
+_CENTRES: WeakKeyDictionary[Finding, PointMm] = WeakKeyDictionary()
+_RADII: WeakKeyDictionary[Finding, float] = WeakKeyDictionary()
+
+
+def centre_of(finding: Finding) -> PointMm:
+    """Return ``imaging.masks.place.centre_of``, computed once as long as the finding lives."""
+    known = _CENTRES.get(finding)
+    if known is None:
+        known = _CENTRES[finding] = place.centre_of(finding)
+    return known
+
+
+def radius_of(finding: Finding) -> float:
+    """Return ``imaging.masks.place.radius_of``, computed once as long as the finding lives."""
+    known = _RADII.get(finding)
+    if known is None:
+        known = _RADII[finding] = place.radius_of(finding)
+    return known
 
 
 def lies_inside(*, grid: Grid, place_mm: PointMm) -> bool:
@@ -81,8 +103,11 @@ def share_a_place(*, first: Finding, second: Finding, grid: Grid, margin_mm: flo
     matching: it is asked before a reader is said to be alone.
     """
     centre, other = centre_of(first), centre_of(second)
-    if math.dist(centre, other) < max(margin_mm, radius_of(first), radius_of(second)):
+    apart = math.dist(centre, other)
+    if apart < max(margin_mm, radius_of(first), radius_of(second)):
         return True
+    if apart > finding_reach_mm(finding=first) + finding_reach_mm(finding=second):
+        return False
     if first.mask is not None and second.mask is not None:
         return containment(first=first.mask, second=second.mask) >= _SAME_PLACE
     if first.box is not None and second.box is not None:

@@ -18,11 +18,10 @@ from imaging.checks.context import (
 from imaging.checks.image_evidence import ImageEvidence, image_evidence
 from imaging.checks.issues import COMMON_FEATURES, IssueBuilder
 from imaging.checks.lungs import lung_distance_mm
-from imaging.checks.places import finding_diameter_mm, share_a_place
+from imaging.checks.places import centre_of, finding_diameter_mm, share_a_place
 from imaging.checks.probability import spurious
 from imaging.checks.words import counted, millimetres, percent
 from imaging.errors import NotApplicable
-from imaging.masks.place import centre_of
 from imaging.types import Action, AnnotationSet, Case, Finding, LabelIssue, Prediction, Proposal, Rejection
 
 FEATURES = COMMON_FEATURES | {

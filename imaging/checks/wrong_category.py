@@ -24,12 +24,12 @@ from imaging.checks.context import (
     structures_passed_over,
 )
 from imaging.checks.issues import Features, IssueBuilder, merged
+from imaging.checks.places import centre_of
 from imaging.checks.probability import beyond_tolerance, majority_would_mark
 from imaging.checks.words import counted, percent
 from imaging.errors import NotApplicable
 from imaging.masks.boxes import box_extents_mm
 from imaging.masks.measure import measure
-from imaging.masks.place import centre_of
 from imaging.types import Action, AnnotationSet, Case, Category, Finding, LabelIssue, Mask, Proposal, Rejection
 
 

@@ -1,4 +1,4 @@
-"""The steps of an analysis run as jobs: start, one for each series, and the end behind a barrier in the database."""
+"""The steps of an analysis run as jobs: start, one for each series, then the dataset as a whole, and the end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from imaging.types import AnnotationSet as ImagingSet
 from imaging.types import Case, Category, PointMm, Rejection
 from qaservice.analysis import evaluating  # noqa: F401  # its executor is registered where jobs look for one
 from qaservice.analysis.calibration import recalibration_of_run
+from qaservice.analysis.dataset_pass import check_dataset
+from qaservice.analysis.facts import keep_facts, measured_facts, written_facts
 from qaservice.analysis.leakage import independence_of
 from qaservice.analysis.models import AnalysisRun, Independence, RunState, SeriesResult, SeriesStanding
 from qaservice.analysis.opinions import no_opinion, opinion_of
@@ -29,6 +31,7 @@ from qaservice.studies.models import Series
 from qaservice.studies.selectors import volume_of
 
 SERIES_KIND = "analysis.series"
+DATASET_KIND = "analysis.dataset"
 FINISH_KIND = "analysis.finish"
 
 
@@ -110,6 +113,15 @@ def analyse_series(context: JobContext) -> None:
     alone = outcome
     if opinion.prediction is not None and outcome.issues:
         alone = analyse(case=replace(case, prediction=None), parameters=parameters)
+    facts = measured_facts(
+        case=case, series=series, abstained_because="" if refused or opinion.prediction else opinion.abstained_because
+    )
+    written = written_facts(facts)
+
+    def complete() -> None:
+        keep_facts(run=run, series=series, written=written)
+        _complete(context=context, run=run)
+
     store_result(
         run=run,
         series=series,
@@ -119,8 +131,20 @@ def analyse_series(context: JobContext) -> None:
         independence=SeriesStanding(
             run=run, series=series, independence=known.independence, why=known.why[:500], refused=refused
         ),
-        complete=lambda: _complete(context=context, run=run),
+        complete=complete,
     )
+
+
+@executor(DATASET_KIND, on_stopped=_run_stopped)
+def check_series_together(context: JobContext) -> None:
+    """Check the dataset as a whole, once every series of it has its result, and queue the end of the run."""
+    run = AnalysisRun.objects.select_related("project", "model", "dataset_version").get(pk=context.subject_id)
+
+    def complete() -> None:
+        context.complete()
+        _queue(kind=FINISH_KIND, run=run)
+
+    check_dataset(run=run, progress=context.progress, complete=complete)
 
 
 @executor(FINISH_KIND, on_stopped=_run_stopped)
@@ -152,15 +176,15 @@ def _places(sets: Sequence[ImagingSet]) -> list[PointMm]:
 
 
 def _complete(*, context: JobContext, run: AnalysisRun) -> None:
-    """Mark the step done and, behind the barrier, queue the end; the project's row is locked by the caller."""
+    """Mark the step done and, behind the barrier, queue the checks of the whole dataset; the project's row is locked
+    by the caller."""
     context.complete()
     if SeriesResult.objects.filter(run=run).count() == run.dataset_version.series_count:
-        enqueue(
-            kind=FINISH_KIND,
-            subject_id=str(run.pk),
-            project_key=run.project.key,
-            dedupe_key=f"{FINISH_KIND}:{run.pk}",
-        )
+        _queue(kind=DATASET_KIND, run=run)
+
+
+def _queue(*, kind: str, run: AnalysisRun) -> None:
+    enqueue(kind=kind, subject_id=str(run.pk), project_key=run.project.key, dedupe_key=f"{kind}:{run.pk}")
 
 
 def _import_rejections(series: Series) -> tuple[Rejection, ...]:
