@@ -55,13 +55,13 @@ _KEYS = {"id", "version", "severity", "message", "about", "where", "must", "must
 
 def read_rules(text: str) -> RuleSet:
     """Return the rules of a JSON or YAML text. Raises UnusableRules, naming rule and field."""
-    if len(text) > MOST_CHARACTERS:
-        _refuse("document", "", f"it is longer than {MOST_CHARACTERS} characters")
     return parse_rules(document_of(text))
 
 
 def document_of(text: str) -> Mapping[str, object]:
     """Return a JSON or YAML text as plain values. Raises UnusableRules where it is neither, or uses YAML's aliases."""
+    if len(text) > MOST_CHARACTERS:
+        _refuse("document", "", f"it is longer than {MOST_CHARACTERS} characters")
     try:
         # YAML reads JSON too, but takes tabs amiss.
         document = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _PlainLoader)  # noqa: S506  # a SafeLoader

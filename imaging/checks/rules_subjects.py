@@ -236,8 +236,11 @@ def _days(series: SeriesFacts) -> float | None:
 def _same_lesions(
     earlier: SeriesFacts, later: SeriesFacts, within_mm: float
 ) -> Iterator[tuple[FindingFacts, FindingFacts]]:
-    """Marks of one reader that are one lesion: by the source's own identity, else nearest to each other and near."""
-    for reader in sorted({finding.reader_label for finding in earlier.findings}):
+    """Marks of one reader that are one lesion: by the source's own identity, else nearest to each other and near.
+
+    Readers without a name may be anybody, so that theirs are not compared.
+    """
+    for reader in sorted({finding.reader_label for finding in earlier.findings if finding.reader_label}):
         before = [one for one in earlier.findings if one.reader_label == reader]
         after = [one for one in later.findings if one.reader_label == reader]
         for one in before:

@@ -68,7 +68,7 @@ def settled_of(*, project: Project) -> list[Settled]:
     """
     flags = Flag.objects.filter(project=project, state=FlagState.SETTLED, outcome__in=[LABEL_WRONG, LABEL_RIGHT])
     rows = FlagObservation.objects.filter(flag__in=flags, ambiguous=False).select_related("flag")
-    newest = {row.flag_id: row for row in rows.order_by("run__number")}
+    newest = {row.flag_id: row for row in rows.order_by("run__number", "part")}
     ordered = sorted(newest.values(), key=lambda row: row.flag.number)
     return [Settled(lead_of(row), _before_verdicts(row), row.flag.outcome == LABEL_WRONG) for row in ordered]
 

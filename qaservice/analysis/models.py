@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from compliance.base import VersionedModel, WriteOnceModel
+from qaservice.analysis import dataset_models  # noqa: F401  # Django looks for models here
 from qaservice.labels.models import AnnotationSet, DatasetVersion, Finding
 from qaservice.projects.models import Project
 from qaservice.storage.models import Blob
@@ -153,8 +154,17 @@ class Flag(VersionedModel):
         return f"F-{self.number:04d}"
 
 
+class RunPart(models.IntegerChoices):
+    SERIES = 1, "checks of one series"
+    DATASET = 2, "checks of the whole dataset"
+
+
 class FlagObservation(WriteOnceModel):
-    """One run's evidence for a flag: score, reasons, proposals."""
+    """One run's evidence for a flag: score, reasons, proposals.
+
+    Where the checks of the whole dataset speak of a flag that the run has seen already, there is a second observation,
+    which holds what the first held too.
+    """
 
     flag = models.ForeignKey(Flag, on_delete=models.PROTECT, related_name="observations")
     run = models.ForeignKey(AnalysisRun, on_delete=models.PROTECT, related_name="observations")
@@ -173,9 +183,14 @@ class FlagObservation(WriteOnceModel):
     model_sha256 = models.CharField(max_length=64)
     input_sha256 = models.CharField(max_length=64)
     threshold = models.FloatField(null=True, help_text="operating point of the model; none where it abstained")
+    part = models.PositiveSmallIntegerField(
+        choices=RunPart.choices, default=RunPart.SERIES, help_text="which part of the run said it; the later holds all"
+    )
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["flag", "run"], name="flag_observed_once_a_run")]
+        constraints = [
+            models.UniqueConstraint(fields=["flag", "run", "part"], name="flag_observed_once_by_a_part_of_a_run")
+        ]
 
     def __str__(self) -> str:
         return f"{self.flag_id} in {self.run_id}"

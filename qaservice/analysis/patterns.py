@@ -59,12 +59,14 @@ def patterns_of(*, run: AnalysisRun | None) -> RunSummary:
     )
     revisions = [one for one in newest_revisions(set_ids=[one.pk for one in sets]) if one.present]
     groups = _groups(run.project, series, sets)
-    observed = list(
+    rows = (
         FlagObservation.objects.filter(run=run, ambiguous=False)
         .exclude(flag__outcome="label-right")
         .select_related("flag__annotation_set", "flag__series__study")
-        .order_by("flag__number")
+        .order_by("flag__number", "part")
     )
+    # Of what the run said twice of a flag, the later holds all.
+    observed = list({row.flag_id: row for row in rows}.values())
     places = [LabelPlace(str(one.pk), "set", groups[one.pk]) for one in sets]
     places += [
         LabelPlace(str(one.finding_id), "label", {**groups[one.finding.annotation_set_id], "category": one.category})

@@ -20,7 +20,9 @@ from qaservice.analysis.models import (
     FlagObservation,
     FlagState,
     Independence,
+    ModelPart,
     ObservationStanding,
+    RunPart,
     SeriesResult,
     SeriesStanding,
 )
@@ -37,13 +39,22 @@ from qaservice.studies.models import Series
 
 @dataclass(frozen=True)
 class Heard:
-    """Which run said it, what its model said, what the checks say without the model, and what the model was worth."""
+    """Which run said it and which part of it, what its model said, and what that was worth."""
 
     run: AnalysisRun
     opinion: Opinion
-    without_model: tuple[LabelIssue, ...]
     fitness: Fitness
     independence: Independence
+    part: RunPart
+
+
+@dataclass(frozen=True)
+class Told:
+    """One issue with its proposals as they are stored, and how far it rests on the model."""
+
+    issue: LabelIssue
+    proposals: list[dict[str, object]]
+    model_part: ModelPart
 
 
 @dataclass(frozen=True)
@@ -118,38 +129,41 @@ def store_result(
             ],
         ).save()
         independence.save()
-        heard = Heard(run, opinion, tuple(without_model), run_fitness(run)[0], Independence(independence.independence))
-        counts = _store_flags(heard=heard, series=series, outcome=outcome, proposals=proposals)
+        heard = Heard(run, opinion, run_fitness(run)[0], Independence(independence.independence), RunPart.SERIES)
+        spoke = opinion.prediction is not None
+        told = [
+            Told(issue, offered, part_of_model(issue=issue, without_model=without_model, spoke=spoke))
+            for issue, offered in zip(outcome.issues, proposals, strict=True)
+        ]
+        counts = store_told(heard=heard, series=series, told=told)
         running.payload.update({"raised": counts.raised, "observed": counts.observed, "reopened": counts.reopened})
         running.payload["prediction_sha256"] = written.sha256
         complete()
     return counts
 
 
-def _store_flags(
-    *,
-    heard: Heard,
-    series: Series,
-    outcome: AnalysisOutcome,
-    proposals: list[list[dict[str, object]]],
-) -> Stored:
+def store_told(*, heard: Heard, series: Series, told: Sequence[Told]) -> Stored:
+    """Store issues of one series as flags: known ones get an observation, others are raised.
+
+    Inside a running change that has locked the project's row, so that flag numbers and the search for known flags see
+    no half-stored neighbour.
+    """
     known = list(known_flags(series=series))
     number = Flag.objects.filter(project=heard.run.project).aggregate(last=Max("number"))["last"] or 0
     raised = observed = reopened = 0
     seen_now: set[object] = set()
     # By place, not by suspicion: flags are numbered in this order, and readers' worklists go by number.
-    told = sorted(zip(outcome.issues, proposals, strict=True), key=lambda pair: _by_place(pair[0]))
-    for issue, offered in told:
-        sighting = sighting_of_issue(issue)
+    for one in sorted(told, key=lambda one: _by_place(one.issue)):
+        sighting = sighting_of_issue(one.issue)
         flag = next((one for place, one in known if is_same(place, sighting)), None)
         if flag is None:
             number += 1
-            flag = _raise_flag(heard=heard, series=series, number=number, issue=issue, proposals=offered)
+            flag = _raise_flag(heard=heard, series=series, number=number, told=one)
             known.append((sighting, flag))
             raised += 1
         elif flag.pk not in seen_now:
             observed += 1
-            reopened += _observe(heard=heard, flag=flag, issue=issue, proposals=offered)
+            reopened += _observe(heard=heard, flag=flag, told=one)
         seen_now.add(flag.pk)
     return Stored(raised=raised, observed=observed, reopened=reopened)
 
@@ -159,15 +173,8 @@ def _by_place(issue: LabelIssue) -> tuple[float, float, float, str, str]:
     return (-z, y, x, issue.annotation_set_id, issue.finding_id or "")
 
 
-def _raise_flag(
-    *,
-    heard: Heard,
-    series: Series,
-    number: int,
-    issue: LabelIssue,
-    proposals: list[dict[str, object]],
-) -> Flag:
-    run = heard.run
+def _raise_flag(*, heard: Heard, series: Series, number: int, told: Told) -> Flag:
+    run, issue = heard.run, told.issue
     x, y, z = issue.place_mm
     flag = Flag(
         project=run.project,
@@ -191,24 +198,18 @@ def _raise_flag(
         payload={"number": number, "check": issue.check, "score": f"{issue.score:.4f}"},
     ):
         flag.save()
-        for row in _observation(heard=heard, flag=flag, issue=issue, proposals=proposals):
+        for row in _observation(heard=heard, flag=flag, told=told):
             row.save()
     return flag
 
 
-def _observe(
-    *,
-    heard: Heard,
-    flag: Flag,
-    issue: LabelIssue,
-    proposals: list[dict[str, object]],
-) -> int:
+def _observe(*, heard: Heard, flag: Flag, told: Told) -> int:
     """Add this run's evidence to a known flag; return 1 if that opened it again.
 
     What rests on a model that is not proven opens nothing that readers have settled.
     """
-    run = heard.run
-    observation, standing = _observation(heard=heard, flag=flag, issue=issue, proposals=proposals)
+    run, issue = heard.run, told.issue
+    observation, standing = _observation(heard=heard, flag=flag, told=told)
     reason = None
     if flag.state == FlagState.SETTLED and not holds_back(standing):
         reason = reopening_reason(
@@ -242,14 +243,8 @@ def _observe(
     return 1 if reason else 0
 
 
-def _observation(
-    *,
-    heard: Heard,
-    flag: Flag,
-    issue: LabelIssue,
-    proposals: list[dict[str, object]],
-) -> tuple[FlagObservation, ObservationStanding]:
-    opinion = heard.opinion
+def _observation(*, heard: Heard, flag: Flag, told: Told) -> tuple[FlagObservation, ObservationStanding]:
+    opinion, issue = heard.opinion, told.issue
     observation = FlagObservation(
         flag=flag,
         run=heard.run,
@@ -262,13 +257,13 @@ def _observation(
         reason=issue.reason,
         evidence=dict(issue.evidence),
         implicated_sets=sorted({issue.annotation_set_id, *issue.implicated_set_ids}),
-        proposals=proposals,
+        proposals=told.proposals,
         model_sha256=opinion.model_sha256,
         input_sha256=opinion.input_sha256,
         threshold=opinion.threshold,
+        part=heard.part,
     )
-    part = part_of_model(issue=issue, without_model=heard.without_model, spoke=opinion.prediction is not None)
     standing = ObservationStanding(
-        observation=observation, model_part=part, fitness=heard.fitness, independence=heard.independence
+        observation=observation, model_part=told.model_part, fitness=heard.fitness, independence=heard.independence
     )
     return observation, standing

@@ -34,13 +34,13 @@ def flags_of(*, project: Project, check: str = "", state: str = "", ordering: st
 
 def valued(flags: QuerySet[Flag]) -> QuerySet[Flag]:
     """Return the flags with ``value``, by which experts' time is best spent."""
-    newest = FlagObservation.objects.filter(flag=OuterRef("pk")).order_by("-run__number")
+    newest = FlagObservation.objects.filter(flag=OuterRef("pk")).order_by("-run__number", "-part")
     return flags.annotate(value=Coalesce(Subquery(newest.values("expected_value")[:1]), F("score")))
 
 
 def flags_with_observations(*, project: Project) -> QuerySet[Flag]:
     """Return a project's flags by number, each with its observations, oldest first."""
-    observations = FlagObservation.objects.select_related("run__model").order_by("run__number")
+    observations = FlagObservation.objects.select_related("run__model").order_by("run__number", "part")
     return (
         Flag.objects.filter(project=project)
         .select_related("series__study", "annotation_set", "finding")
@@ -51,7 +51,7 @@ def flags_with_observations(*, project: Project) -> QuerySet[Flag]:
 
 def latest_observation(*, flag: Flag) -> FlagObservation:
     """Return what the newest run said of ``flag``; every flag has at least one observation."""
-    return flag.observations.select_related("run__model").order_by("-run__number")[0]
+    return flag.observations.select_related("run__model").order_by("-run__number", "-part")[0]
 
 
 def sighting_of(flag: Flag, *, raised_with: FlagObservation | None) -> Sighting:
@@ -78,7 +78,7 @@ def evidence_of(observation: FlagObservation) -> Evidence:
 def known_flags(*, series: Series) -> Sequence[tuple[Sighting, Flag]]:
     """Return all flags on a series, whatever their state, each with its identity."""
     flags = list(Flag.objects.filter(series=series).order_by("number"))
-    rows = FlagObservation.objects.filter(flag__in=flags).order_by("-run__number")
+    rows = FlagObservation.objects.filter(flag__in=flags).order_by("-run__number", "-part")
     first = {row.flag_id: row for row in rows}
     return [(sighting_of(flag, raised_with=first.get(flag.pk)), flag) for flag in flags]
 

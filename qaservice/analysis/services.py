@@ -40,6 +40,8 @@ RECORDED_PACKAGES = (
     "numpy",
     "scipy",
     "scikit-image",
+    "scikit-learn",
+    "cleanlab",
     "SimpleITK",
     "pydicom",
     "highdicom",

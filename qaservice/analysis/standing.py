@@ -78,14 +78,14 @@ def held_flags(*, project: Project) -> QuerySet[Flag]:
 
 def is_held(flag: Flag) -> bool:
     """Return whether readers are not asked about a flag until it is released."""
-    newest = flag.observations.order_by("-run__number").first()
+    newest = flag.observations.order_by("-run__number", "-part").first()
     return newest is not None and worth_of(newest).held
 
 
 def worth_of_flags(flags: Iterable[Flag]) -> dict[UUID, Worth]:
     """Return what the newest evidence of each flag is worth, for a page of a list; one query, however long it is."""
     rows = FlagObservation.objects.filter(flag__in=[flag.pk for flag in flags])
-    ordered = rows.select_related("standing", "release").order_by("run__number")
+    ordered = rows.select_related("standing", "release").order_by("run__number", "part")
     newest = {observation.flag_id: observation for observation in ordered}
     return {key: worth_of(observation) for key, observation in newest.items()}
 
@@ -126,7 +126,7 @@ def holds_back(standing: ObservationStanding) -> bool:
 
 def last_free(flag: Flag) -> FlagObservation:
     """Return the newest observation of a flag that was not held back, the newest at all where every one was."""
-    newest = list(flag.observations.select_related("run__model").order_by("-run__number"))
+    newest = list(flag.observations.select_related("run__model").order_by("-run__number", "-part"))
     return next((one for one in newest if not worth_of(one).held), newest[0])
 
 
@@ -161,7 +161,7 @@ def _held_keys(project: Project) -> list[UUID]:
     rows = (
         FlagObservation.objects.filter(flag__project=project, flag__state=FlagState.OPEN)
         .annotate(freed=Exists(FlagRelease.objects.filter(observation=OuterRef("pk"))))
-        .order_by("flag_id", "run__number")
+        .order_by("flag_id", "run__number", "part")
         .values_list("flag_id", "standing__model_part", "standing__fitness", "freed")
     )
     newest = {flag: (part, fitness, freed) for flag, part, fitness, freed in rows}

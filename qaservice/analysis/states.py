@@ -12,6 +12,14 @@ RUN = StateMachine(
     ),
 )
 
+CONCERN = StateMachine(
+    field="state",
+    transitions=(
+        Transition("confirm", frozenset({"open", "dismissed"}), "confirmed", "REQ-13"),
+        Transition("dismiss", frozenset({"open", "confirmed"}), "dismissed", "REQ-13"),
+    ),
+)
+
 FLAG = StateMachine(
     field="state",
     transitions=(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core.validators import RegexValidator
 from django.db import models
 
-from compliance.base import VersionedModel
+from compliance.base import VersionedModel, WriteOnceModel
 from qaservice.accounts.models import User
 
 
@@ -105,3 +105,21 @@ class Membership(VersionedModel):
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.role} in {self.project_id}"
+
+
+class LabelRules(WriteOnceModel):
+    """One version of a project's own rules for its labels, as a document; its event says who set them and why."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="label_rules")
+    number = models.PositiveIntegerField()
+    document = models.JSONField(help_text="the rules as plain values")
+    text = models.TextField(help_text="the rules as they were written, JSON or YAML")
+    sha256 = models.CharField(max_length=64, help_text="of the text")
+    rule_count = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="label_rules_number_once")]
+        ordering = ["project", "number"]
+
+    def __str__(self) -> str:
+        return f"rules, version {self.number}"

@@ -201,7 +201,9 @@ def _read(project: Project) -> Evidence:
         results=tuple(SeriesResult.objects.filter(run=run).order_by("series__series_instance_uid")) if run else (),
         flags=flags,
         observations=_grouped(
-            FlagObservation.objects.filter(flag__project=project).select_related("run__model").order_by("run__number")
+            FlagObservation.objects.filter(flag__project=project)
+            .select_related("run__model")
+            .order_by("run__number", "part")
         ),
         verdicts=_grouped(
             Verdict.objects.filter(flag__project=project).select_related("reader").order_by("round", "given_at", "id")

@@ -90,7 +90,7 @@ class FlagRecord:
 def flag_record(*, flag: Flag) -> FlagRecord:
     """Return the whole record of ``flag``: evidence, who was asked, votes with what was shown, outcomes, history."""
     slice_index = slice_at(flag)
-    observations = flag.observations.select_related("run__model").order_by("run__number")
+    observations = flag.observations.select_related("run__model").order_by("run__number", "part")
     newest = worth_of(list(observations)[-1])
     precision = precision_of(check=flag.check_name, known=past_precision(project=flag.project))
     asked = Assignment.objects.filter(flag=flag).select_related("reader").order_by("round", "reader__username")

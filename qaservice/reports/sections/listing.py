@@ -8,6 +8,7 @@ from compliance.rendering.document import CorrectionRow, Fact, FlagEntry, Pictur
 from imaging.errors import ImagingError
 from imaging.pictures.crop import LUNG_WINDOW_HU, Drawable, Frame, crop_around, slice_nearest
 from imaging.types import Grid, Sphere
+from qaservice.analysis.calibration import lead_of, probability_of
 from qaservice.analysis.models import Flag, FlagObservation, FlagState
 from qaservice.common.errors import ServiceError
 from qaservice.labels.models import FindingRevision
@@ -94,7 +95,8 @@ def _identifiers(
     evidence: Evidence, flag: Flag, observations: Sequence[FlagObservation], uids: Sequence[str], index: int | None
 ) -> list[Fact]:
     latest = observations[-1]
-    runs = words.listed([str(observation.run.number) for observation in observations])
+    runs = words.listed(list(dict.fromkeys(str(observation.run.number) for observation in observations)))
+    probability = probability_of(latest)
     facts = [
         Fact("Study", flag.series.study.study_instance_uid, exact=True),
         Fact("Series", flag.series.series_instance_uid, exact=True),
@@ -109,11 +111,14 @@ def _identifiers(
         else "which abstained on this series"
     )
     facts += [
-        Fact("Check", f"{words.suspicion(flag.check_name)}, version {latest.check_version}, seen in run {runs}"),
+        Fact("Check", f"{words.suspicion(lead_of(latest))}, version {latest.check_version}, seen in run {runs}"),
+        Fact("Probability rests on", words.sentence(probability.basis)),
         Fact("QA model", f"{latest.run.model}, {operating}"),
         Fact("Model, SHA-256", latest.model_sha256, exact=True),
         Fact("Model input, SHA-256", latest.input_sha256, exact=True),
     ]
+    if len(probability.checks) > 1:
+        facts.append(Fact("Checks that speak", words.listed([words.suspicion(name) for name in probability.checks])))
     worth = marks_of_flag(evidence, latest)
     if worth:
         facts.append(Fact("Worth of the model", words.sentence(worth)))
