@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularJSONAPIView
 
 from qaservice.api import (
     analysis_views,
+    dataset_views,
     export_views,
     fitness_views,
     model_views,
@@ -67,6 +68,16 @@ urlpatterns = [
     path("projects/<slug:key>/flag-counts/", analysis_views.FlagCountsView.as_view(), name="flag-counts"),
     path("projects/<slug:key>/flag-patterns/", pattern_views.PatternsView.as_view(), name="flag-patterns"),
     path("flags/<uuid:flag_id>/", analysis_views.FlagView.as_view(), name="flag"),
+    path("projects/<slug:key>/rules/", dataset_views.LabelRulesView.as_view(), name="label-rules"),
+    path(
+        "projects/<slug:key>/rules/rehearsal/", dataset_views.RuleRehearsalView.as_view(), name="label-rules-rehearsal"
+    ),
+    path("projects/<slug:key>/concerns/", dataset_views.ConcernsView.as_view(), name="concerns"),
+    path(
+        "projects/<slug:key>/concerns/<uuid:concern_id>/settle/",
+        dataset_views.SettleConcernView.as_view(),
+        name="concern-settle",
+    ),
     path("projects/<slug:key>/flag-releases/", fitness_views.ReleaseView.as_view(), name="flag-releases"),
     path("projects/<slug:key>/golden-cases/", fitness_views.GoldenCasesView.as_view(), name="golden-cases"),
     path(
