@@ -2,12 +2,13 @@
 
 Its boxes are two-dimensional. With its defaults a scan is a stack of images in pixels: a label is as suspect as on its
 worst slice. Tuned, a scan is one image, and cleanlab's own functions are given overlaps of voxels in 3-D and distances
-in mm through ``auxiliary_inputs``, which serves them far better: a slice more or less at a pole is then no bad box.
+in mm through ``auxiliary_inputs``, which serves them better: a slice more or less at a pole is then no bad box.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 from cleanlab.object_detection.rank import (
@@ -86,7 +87,7 @@ def tuned_objects(seen: Seen, knobs: tuple[float, ...]) -> list[Flag]:
     high, low, by_probability = knobs
     classes = np.array([0 if label.nodule else 1 for label in seen.labels], dtype=int)
     similarity = ALPHA * seen.iou + (1.0 - ALPHA) * np.exp(-EUCLIDEAN_FACTOR * seen.distance_mm)
-    auxiliary = {
+    auxiliary: dict[str, Any] = {
         "pred_labels": np.zeros(len(seen.predictions), dtype=int),
         "pred_label_probs": seen.probabilities,
         "pred_bboxes": np.zeros((len(seen.predictions), 4)),
@@ -96,13 +97,17 @@ def tuned_objects(seen: Seen, knobs: tuple[float, ...]) -> list[Flag]:
         "iou_matrix": seen.iou,
         "min_possible_similarity": float(similarity[similarity > 0].min()) if similarity.any() else 1.0,
     }
-    overlooked = compute_overlooked_box_scores(auxiliary_inputs=[auxiliary], high_probability_threshold=high)[0]
+    one_by_one = [_alone(seen, number, auxiliary) for number in range(len(seen.predictions))]
+    overlooked = [
+        float(scores[0])
+        for scores in compute_overlooked_box_scores(auxiliary_inputs=one_by_one, high_probability_threshold=high)
+    ]
     badloc = compute_badloc_box_scores(auxiliary_inputs=[auxiliary], low_probability_threshold=low)[0]
     swap = compute_swap_box_scores(auxiliary_inputs=[auxiliary], high_probability_threshold=high)[0]
     flags = []
     for number, score in enumerate(overlooked):
         if np.isfinite(score):
-            suspicion = float(seen.probabilities[number]) if by_probability else 1.0 - float(score)
+            suspicion = float(seen.probabilities[number]) if by_probability else 1.0 - score
             flags.append(_absent(seen, number, suspicion))
     for number, (place, kind) in enumerate(zip(badloc, swap, strict=True)):
         if place < 1.0:
@@ -110,6 +115,24 @@ def tuned_objects(seen: Seen, knobs: tuple[float, ...]) -> list[Flag]:
         if kind < 1.0:
             flags.append(_present(seen, number, 1.0 - float(kind), OF_CLASS))
     return flags
+
+
+def _alone(seen: Seen, number: int, every: dict[str, Any]) -> dict[str, Any]:
+    """Return the inputs for one prediction alone, with boxes that overlap where the voxels do.
+
+    cleanlab asks its own boxes whether a prediction touches any label, whatever overlaps it was given: here a label's
+    box lies on the prediction's if they share a voxel in 3-D, and far from it if not.
+    """
+    here, far = (0.0, 0.0, 1.0, 1.0), (10.0, 10.0, 11.0, 11.0)
+    return {
+        **every,
+        "pred_labels": every["pred_labels"][[number]],
+        "pred_label_probs": every["pred_label_probs"][[number]],
+        "pred_bboxes": _boxes([here]),
+        "lab_bboxes": _boxes([here if shared > 0 else far for shared in seen.iou[:, number]]),
+        "similarity_matrix": every["similarity_matrix"][:, [number]],
+        "iou_matrix": seen.iou[:, [number]],
+    }
 
 
 def _absent(seen: Seen, number: int, suspicion: float) -> Flag:
