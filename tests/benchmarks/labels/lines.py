@@ -7,6 +7,7 @@ from typing import Any
 
 from imaging.phantom.label_errors import ErrorKind
 from tests.benchmarks.labels.ours import NAME
+from tests.benchmarks.labels.tables import moderate_shares
 from tests.benchmarks.lines import Line, alone
 
 MARGINS = ("missing", "missing_touching_another", "spurious", "boundary")
@@ -21,6 +22,7 @@ NAMES = (
     "labels.seconds",
     "labels.memory",
     *(f"labels.precision_{kind.value}" for kind in ErrorKind),
+    *(f"labels.found_{kind.value}" for kind in ErrorKind),
 )
 
 
@@ -47,6 +49,10 @@ def lines_of(figures: Mapping[str, Any]) -> list[Line]:
                 figures["high"]["by_kind_moderate"][kind.value], "precision", f"labels.precision_{kind.value}", note
             )
             for kind in ErrorKind
+        ),
+        *(
+            _alone(f"labels.found_{kind}", share, "of its moderate errors found at the common budget")
+            for kind, share in moderate_shares(figures).items()
         ),
     ]
     return [line for line in found if line is not None]
