@@ -12,7 +12,7 @@ from django.db import connection, models, transaction
 from compliance.errors import SealingRefused
 from compliance.events import event_leaf
 from compliance.ledger import chain
-from compliance.ledger.merkle import Frontier, Tree
+from compliance.ledger.merkle import Frontier, IncompleteTree, Tree
 from compliance.models import Event, LedgerEntry, Subtree
 
 # Any fixed number: it names the ledger among the database's advisory locks.
@@ -24,13 +24,17 @@ def seal(*, limit: int | None = None) -> int:
     """Append entries for committed events that have none, oldest first, and return how many.
 
     Events are found by anti-join, never by a watermark: a transaction may commit after a later one. ``limit`` bounds
-    one call. Raises SealingRefused under an isolation level that could fork the chain, RuntimeError inside a
-    transaction (the entries have to be committed before the lock is let go).
+    one call. Raises SealingRefused under an isolation level that could fork the chain, or where the tree that is to be
+    continued was damaged; RuntimeError inside a transaction (the entries have to be committed before the lock is let
+    go).
     """
     with transaction.atomic(durable=True):
         _exclude_other_sealers()
         size, previous = _last()
-        frontier = Frontier(stored_tree(size))
+        try:
+            frontier = Frontier(stored_tree(size))
+        except IncompleteTree as error:
+            raise SealingRefused(f"the tree cannot be continued: {error}; run verify_ledger") from error
         unsealed: models.QuerySet[Event] = (
             models.QuerySet(Event).filter(entry__isnull=True).order_by("occurred_at", "id")
         )

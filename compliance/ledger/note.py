@@ -163,9 +163,11 @@ def _holds(text: str, key: VerifierKey, data: bytes, verify: Verify) -> bool:
 
 def _signature(line: str) -> Signature:
     name, parted, material = line.removeprefix(DASH).partition(" ")
-    data = _decoded(material)
-    if not line.startswith(DASH) or not parted or len(data) < 5:
+    if not line.startswith(DASH) or not parted:
         raise NoteError("a signature line is a dash, a name and base64")
+    data = _decoded(material)
+    if len(data) < 5:
+        raise NoteError("a signature is a key's id and more")
     return Signature(require_name(name), data[:4], data[4:])
 
 

@@ -43,12 +43,13 @@ def tick() -> TickOutcome:
     """
     requeued, failed = reap()
     look_after()
-    woken, sealed = wake_forgotten(), seal(limit=EVENTS_SEALED_A_TICK)
+    woken, sealed = wake_forgotten(), 0
     try:
+        sealed = seal(limit=EVENTS_SEALED_A_TICK)
         publish_due()
     except (RecordError, OSError) as error:
         # Jobs go on; verify_ledger and the next export say the same aloud.
-        logger.error("no checkpoint could be published: %s", error)
+        logger.error("the ledger could not be sealed and published: %s", error)
     return TickOutcome(requeued=requeued, failed=failed, woken=woken, sealed=sealed)
 
 

@@ -65,9 +65,9 @@ def export_report(
     transaction: sealing commits, and typesetting takes its time.
     Raises Conflict if there is no dataset version or no quiet moment, Unavailable if the report cannot be typeset.
     """
+    evidence = gather(project=project)
     # At once for a report: the head that it prints stands signed outside the database.
     publish()
-    evidence = gather(project=project)
     number = next_number(project=project)
     document = report_document(evidence=evidence, number=number, made_by=actor.name, progress=progress)
     marks = marks_of(evidence)

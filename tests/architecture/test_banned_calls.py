@@ -24,7 +24,7 @@ OPERATIONAL = ("qaservice/jobs/", "qaservice/accounts/tokens.py")
 QUERYSET_UPDATE = Ban(
     "update",
     "qaservice.common.transitions.step or amend, which write the history row and the event",
-    ("compliance/recording.py", "compliance/swapping.py", *OPERATIONAL),
+    ("compliance/recording.py", "compliance/swapping.py", "compliance/redaction.py", *OPERATIONAL),
 )
 BANS = (
     Ban("bulk_create", "Model.objects.record_many, which records the Merkle root of the rows", ("compliance/",)),
