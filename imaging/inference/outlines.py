@@ -19,7 +19,10 @@ PEAK_AT = 0.02
 APART_MM = 4.0
 MOST_CANDIDATES = 100
 LEAST_COMPONENT_MM = 5.0
+LOOKED_AT = 400
 SURE_PEAK = 0.15
+WALL_MM = 4.0
+"""How far outside the lungs a centre may lie: the middle of a nodule on the pleura belongs to the wall by density."""
 
 Field = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -132,7 +135,7 @@ class Outliner:
 def find_peaks(
     *, centre_probability: Field, region: NDArray[np.bool_], outliner: Outliner, spacing_mm: float
 ) -> list[Peak]:
-    """Return where the network sees something inside ``region``, highest score first, one a thing.
+    """Return where the network sees something in ``region`` or on its wall, highest score first, one a thing.
 
     These are the peaks of the centre map, and the components of the mask of at least 5 mm, since the centre of a large
     nodule is easily missed. A component speaks for itself by its mean probability, fully from 10 mm on; the score is
@@ -141,7 +144,10 @@ def find_peaks(
     """
     size = 2 * round(APART_MM / spacing_mm / 2.0) + 1
     highest = ndimage.maximum_filter(centre_probability, size=size, mode="constant")
-    places = np.argwhere((centre_probability == highest) & (centre_probability > PEAK_AT) & region)
+    places = np.argwhere((centre_probability == highest) & (centre_probability > PEAK_AT))
+    places = places[_near(places, region, WALL_MM / spacing_mm)]
+    # Of the thousands of ripples only the highest can be among the candidates in the end.
+    places = places[np.argsort(-centre_probability[tuple(places.T)], kind="stable")[:LOOKED_AT]]
     found: list[Peak] = []
     for place, height in zip(places, centre_probability[tuple(places.T)], strict=True):
         index = place.astype(np.float64)
@@ -168,6 +174,18 @@ def find_peaks(
         if len(kept) == MOST_CANDIDATES:
             break
     return kept
+
+
+def _near(places: NDArray[np.int64], region: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
+    """Return for each (n, 3) voxel whether ``region`` has one within ``reach`` voxels of it."""
+    axis = np.arange(-int(reach), int(reach) + 1)
+    offsets = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    found = np.zeros(len(places), dtype=np.bool_)
+    for offset in offsets[np.linalg.norm(offsets, axis=1) <= reach]:
+        around = places + offset
+        inside = np.all((around >= 0) & (around < np.array(region.shape)), axis=1)
+        found[inside] |= region[tuple(around[inside].T)]
+    return found
 
 
 def calibrated(*, raw: float, calibration: Sequence[tuple[float, float]]) -> float:
