@@ -13,10 +13,17 @@ SUSPICIONS = {
     "spurious_label": "Spurious label",
     "boundary": "Boundary of the outline",
     "incomplete_contour": "Incomplete contour",
+    "merged_lesions": "Two lesions outlined as one",
     "duplicate_mark": "Duplicate mark",
     "wrong_category": "Wrong category",
     "reader_disagreement": "Disagreement among readers",
     "geometry_mismatch": "Geometry mismatch",
+    "rules": "Rule of the project broken",
+    "confident_learning": "Category or rating unlike those of similar labels",
+    "out_of_distribution": "Unlike the rest of the dataset",
+    "near_duplicate": "Near duplicate",
+    "taxonomy_drift": "Categories used differently",
+    "ambiguous": "Ambiguous: for adjudication",
 }
 """The checks in the order of the report, as people call what they suspect."""
 

@@ -17,8 +17,9 @@ from qaservice.review.models import Decision, Phase, Verdict
 
 EXPLANATION = (
     "n counts the flags on which the reviewers' consensus was that the label is wrong. N counts the flags of that kind "
-    "that are settled, whatever the outcome; flags still open or disputed are in neither. Two checks may suspect one "
-    "label, so the rows must not be added up.",
+    "that are settled, whatever the outcome; flags still open or disputed are in neither. What several checks suspect "
+    "of one label is one flag, counted under the check that was surest when it was raised or opened again. A label "
+    "that is called ambiguous as well has a flag of its own for that.",
     "These are errors found where a check pointed. Material that no check pointed to was not reviewed, so the figures "
     "say how often a suspicion was right. They are not the rate of label errors in the dataset, which may be lower or "
     "higher (verification bias). Estimating that rate takes a random audit of unflagged material, which this draft "
