@@ -37,6 +37,7 @@ OWN_FILES = frozenset(
         "proofs.json",
         "verify.py",
         "verify.mjs",
+        "verify_proof.py",
         "README.txt",
     }
 )
@@ -61,6 +62,7 @@ manifest.json    every file with its size and SHA-256; the ledger's size and roo
 events.jsonl     every sealed event in order, with its hashes; events of other projects are withheld, hash only
 records.jsonl    the rows that those events wrote, value by value
 checkpoint.txt   the ledger's size and root, signed (c2sp.org/tlog-checkpoint)
+verify_proof.py  checks proof cards and consistency proofs, with verify.py beside it
 proofs.json      earlier roots, with the proof that this ledger continues them (RFC 9162)
 facts.json       particulars of the export
 """
@@ -167,6 +169,7 @@ def _fill(
     add("proofs.json", iter([canonical_bytes({"consistency": _consistency(tree, own.heads)}) + b"\n"]))
     add("verify.py", iter([Path(verify.__file__).read_bytes()]))
     add("verify.mjs", iter([Path(verify.__file__).with_suffix(".mjs").read_bytes()]))
+    add("verify_proof.py", iter([Path(verify.__file__).with_name("verify_proof.py").read_bytes()]))
     add("README.txt", iter([README.format(name=path.name).encode()]))
     for name in sorted(files):
         add(name, _content(files[name]))

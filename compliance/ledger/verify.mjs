@@ -220,18 +220,35 @@ const unzip = (kit, bytes) => {
     const lengths = [28, 30, 32].map((field) => bytes.readUInt16LE(at + field));
     const name = utf8(bytes.subarray(at + 46, at + 46 + lengths[0]));
     const local = bytes.readUInt32LE(at + 42);
-    const start = local + 30 + bytes.readUInt16LE(local + 26) + bytes.readUInt16LE(local + 28);
+    const nameEnd = local + 30 + bytes.readUInt16LE(local + 26);
+    const start = nameEnd + bytes.readUInt16LE(local + 28);
+    // Both places that describe a file have to agree, or two programs could read two files from one kit.
+    const twice = bytes.readUInt32LE(local) === 0x04034b50 && utf8(bytes.subarray(local + 30, nameEnd)) === name;
+    const plain = twice && (bytes.readUInt16LE(at + 8) & 0x2061) === 0;
     if (entries.has(name)) kit.report(`file ${name}: it is in the kit twice`);
-    entries.set(name, { method, size, data: bytes.subarray(start, start + packed) });
+    const checksum = bytes.readUInt32LE(at + 16);
+    entries.set(name, { method: plain ? method : -1, size, checksum, data: bytes.subarray(start, start + packed) });
     at += 46 + lengths[0] + lengths[1] + lengths[2];
   }
   return entries;
 };
 
-const contentOf = ({ method, size, data }) => {
+const CRC = Array.from({ length: 256 }, (_, byte) => {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
+  return value;
+});
+
+const crc32 = (bytes) => {
+  let value = -1;
+  for (const byte of bytes) value = CRC[(value ^ byte) & 0xff] ^ (value >>> 8);
+  return ~value >>> 0;
+};
+
+const contentOf = ({ method, size, checksum, data }) => {
   if (method !== 0 && method !== 8) refuse("it is packed in an unknown way");
   const content = method === 0 ? data : inflateRawSync(data, { maxOutputLength: Math.max(size, 1) });
-  return content.length === size ? content : refuse("its length is not as stated");
+  return content.length === size && crc32(content) === checksum ? content : refuse("it is not as the zip file states");
 };
 
 const sortedDeep = (value) =>

@@ -55,7 +55,7 @@ def test_the_kit_carries_the_verifier_and_how_to_use_it(kit: Kit, tmp_path: Path
     files = contents(kit.path)
     assert set(files) == {
         "manifest.json", "events.jsonl", "records.jsonl", "facts.json", "checkpoint.txt", "proofs.json", "verify.py",
-        "verify.mjs", "README.txt", "report.pdf", "data/figures.csv",
+        "verify.mjs", "verify_proof.py", "README.txt", "report.pdf", "data/figures.csv",
     }  # fmt: skip
     assert "python verify.py kit.zip --head HEAD --key KEY" in files["README.txt"].decode()
     assert json.loads(files["facts.json"]) == {"project": "lung", "simulated_actors": True}
