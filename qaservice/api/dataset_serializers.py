@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from qaservice.analysis.dataset_models import ConcernState
 from qaservice.api.serializers import ReasonSerializer
 from qaservice.projects.models import LabelRules
 
@@ -59,7 +58,7 @@ class ConcernSerializer(serializers.Serializer[object]):
     revision = serializers.IntegerField(source="concern.revision")
     check_name = serializers.CharField(source="concern.check_name")
     kind = serializers.CharField(source="concern.kind")
-    state = serializers.ChoiceField(source="concern.state", choices=ConcernState.choices)
+    state = serializers.CharField(source="concern.state", help_text="open, confirmed or dismissed")
     settled_because = serializers.CharField(source="concern.settled_because", allow_blank=True)
     run = serializers.IntegerField(source="observation.run.number")
     score = serializers.FloatField(source="observation.score")
@@ -69,5 +68,5 @@ class ConcernSerializer(serializers.Serializer[object]):
 
 
 class SettleConcernSerializer(ReasonSerializer):
-    decision = serializers.ChoiceField(choices=[ConcernState.CONFIRMED.value, ConcernState.DISMISSED.value])
+    decision = serializers.CharField(help_text="confirmed or dismissed")
     revision = serializers.IntegerField(min_value=1, help_text="the revision of the concern that was looked at")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 RULES = """
 rules:
-  - {id: known-words, version: 1, severity: note, about: finding, message: Only nodules., must: {field: category, is: x}}
+  - {id: known-words, version: 1, severity: note, about: finding, message: A word., must: {field: category, is: x}}
 """
 
 
@@ -97,6 +97,8 @@ def test_concerns_are_listed_by_weight_and_settled_with_a_reason(site: Site) -> 
     assert send(client, "post", "concern-settle", body, concern_id=first["id"])[0] == 409
     assert send(client, "post", "concern-settle", {**body, "reason": " "}, concern_id=first["id"])[0] == 400
     assert send(client, "post", "concern-settle", body, concern_id=uuid.uuid4())[0] == 404
+    other = {**body, "decision": "open", "revision": 2}
+    assert send(client, "post", "concern-settle", other, concern_id=first["id"])[1]["code"] == "no-such-decision"
     address = reverse("api:concerns", kwargs={"key": "lung"})
     assert [one["name"] for one in client.get(address, {"state": "open"}).json()] == ["C-0002"]
     assert [one["name"] for one in client.get(address).json()] == ["C-0002", "C-0001"]
