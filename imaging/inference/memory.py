@@ -34,6 +34,9 @@ _TILE_BYTES_A_VOXEL = {
 }
 """Of each tile that is computed at a time: input, output and what lies between, at sixteen first channels."""
 
+_PLACES = 80 * MIB
+"""The place network compiled, and what each crop takes, for up to four at a time: measured with two."""
+
 _SCAN_BYTES_A_VOXEL = 5
 """Hounsfield units (2) and the lungs, with one copy on their way to full size (3)."""
 
@@ -78,7 +81,9 @@ def memory_estimate(
     width = max(1.0, settings.network.channels[0] / 16.0)
     return MemoryEstimate(
         interpreter=_INTERPRETER,
-        library=_LIBRARY[backend] + (0 if has_graph or not uses_openvino else _CONVERSION),
+        library=_LIBRARY[backend]
+        + (0 if has_graph or not uses_openvino else _CONVERSION)
+        + (0 if settings.places is None else _PLACES),
         tiles=int(threads * tile * _TILE_BYTES_A_VOXEL[backend] * width),
         scan=_voxels(shape) * _SCAN_BYTES_A_VOXEL,
         maps=_working_voxels(shape, spacing_mm, settings) * _WORKING_BYTES_A_VOXEL,

@@ -47,6 +47,7 @@ APPLICABILITY: dict[str, object] = {
     "least_lung_length_mm": 80.0,
 }
 """Stated by a bundle that was judged; a bundle that was not has nothing to state."""
+PLACE_COMMAND = "python -m imaging.training.run_places --output DIR --detector BUNDLE --backgrounds DIR"
 SOURCE = "40 synthetic scans that no training has seen"
 UNMEASURED = {
     "calibration": [[0.0, 0.0], [1.0, 1.0]],
@@ -83,12 +84,15 @@ def export(
         (bundle / name).unlink(missing_ok=True)
     _save_weights(training, bundle / WEIGHTS)
     metadata = _metadata(version, lineage, known)
+    training_config = _training(lineage)
     if places is not None:
         _save_weights(places, bundle / PLACE_WEIGHTS)
-        metadata = _with_places(metadata, known, json.loads((places / "lineage.json").read_text()))
+        place_lineage = json.loads((places / "lineage.json").read_text())
+        metadata = _with_places(metadata, known, place_lineage)
+        training_config["places"] = {"command": PLACE_COMMAND, "lineage": place_lineage}
     _write(bundle / METADATA, metadata)
     _write(bundle / "configs" / "inference.json", _inference())
-    _write(bundle / "configs" / "train.json", _training(lineage))
+    _write(bundle / "configs" / "train.json", training_config)
     pin(bundle, name=NAME, version=version)
     add_graph(bundle)
     return pin(bundle, name=NAME, version=version)

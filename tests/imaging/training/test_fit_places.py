@@ -1,11 +1,19 @@
 """Probabilities are fitted to what is true, and a voxel counts only where a border may be."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from imaging.inference.bundle import load_bundle
 from imaging.inference.places import Scores
+from imaging.phantom.chest import chest_phantom
+from imaging.training import fit
 from imaging.training.fit_places import Told, fit_nodules, fit_outlines, outline_voxels
+from imaging.training.trial_nodules import TrialNodule
+from imaging.training.trials import Trial
 from imaging.types import Grid, Mask, OutlineOpinion, ProbabilityMap
+from tests.imaging.inference.conftest import make_bundle, with_places
 
 GRID = Grid(
     (20, 20, 20), ((0.0, 0.0, 1.0, 0.0), (0.0, 1.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)), "1.2"
@@ -60,3 +68,28 @@ def test_voxels_are_taken_in_and_near_the_lesion_only() -> None:
     assert len(probability) < 64 + 300
     outside = Mask(GRID, (19, 0, 0), np.ones((1, 1, 1), dtype=np.bool_))
     assert len(outline_voxels(opinion=opinion, truth=outside, generator=np.random.default_rng(0))[0]) == 0
+
+
+def test_a_fit_of_both_networks_is_what_the_export_takes_and_gives_scores_as_probabilities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = chest_phantom(seed=21, shape=(40, 112, 112), spacing_mm=(4.0, 3.0, 3.0), nodule_count=6)
+    own = tuple(TrialNodule(one.centre_mm, one.diameter_mm, one.attenuation.value, one.mask) for one in case.nodules)
+    monkeypatch.setattr(fit, "calibration_trials", lambda scans: iter([Trial("phantom", case.volume, own, ())]))
+    bundle = load_bundle(with_places(make_bundle(tmp_path)), expected_sha256=None)
+    found = fit.fit_both(bundle=bundle, scans=tmp_path)
+    assert set(found.content) == {"calibration", "place_calibration", "outline_calibration"}
+    assert found.bundle.settings.places is not None
+    fitted = found.bundle.settings.places.calibration
+    assert found.content["place_calibration"] == {
+        "intercept": fitted.intercept,
+        "first": fitted.first,
+        "place": fitted.place,
+    }
+    [outcome] = found.outcomes
+    assert len(outcome.hits) == len(own)
+    scores = [*outcome.false_scores, *(score for _, score, _ in outcome.hits if score is not None)]
+    # An untrained network finds as many nodules as chance does, and is believed accordingly.
+    assert len(scores) > 5
+    share = sum(score is not None for _, score, _ in outcome.hits) / len(scores)
+    assert np.mean(scores) == pytest.approx(share, abs=0.05)
