@@ -77,21 +77,13 @@ def _joined(members: list[LabelIssue], support_gain: float) -> LabelIssue:
         return lead if "checks" in lead.evidence else replace(lead, evidence={**lead.evidence, "checks": _spoken(lead)})
     reasons = dict.fromkeys(issue.reason.removesuffix(CLOSING).strip() for issue in members)
     spoken = [entry for issue in members for entry in _spoken(issue)]
-    also = [
-        {
-            "check": issue.check,
-            "check_version": issue.check_version,
-            "finding_id": issue.finding_id,
-            "score": issue.score,
-            "reason": issue.reason.removesuffix(CLOSING).strip(),
-            "evidence": dict(issue.evidence),
-        }
-        for issue in rest
-    ]
+    also = [*_joined_before(lead), *(entry for issue in rest for entry in (_aside(issue), *_joined_before(issue)))]
     sources = dict.fromkeys(SOURCES.get(str(entry["check"]), str(entry["check"])) for entry in spoken)
     gain = support_gain * min(len(sources) - 1, MOST_SUPPORT)
-    # Not by way of the log-odds where nothing is gained: the score stays the lead's to the last digit.
-    score = lead.score if gain == 0 else max(lead.score, expit(logit(lead.score) + gain))
+    # From the checks' own probabilities: what had been joined before holds its gain already.
+    surest = max([float(str(entry["score"])) for entry in spoken])
+    # Not by way of the log-odds where nothing is gained: the score stays what it was to the last digit.
+    score = max(lead.score, surest if gain == 0 else expit(logit(surest) + gain))
     return replace(
         lead,
         score=score,
@@ -100,6 +92,22 @@ def _joined(members: list[LabelIssue], support_gain: float) -> LabelIssue:
         evidence={**lead.evidence, "checks": spoken, "also_raised": also},
         proposals=_once_each([proposal for issue in members for proposal in issue.proposals]),
     )
+
+
+def _aside(issue: LabelIssue) -> dict[str, object]:
+    return {
+        "check": issue.check,
+        "check_version": issue.check_version,
+        "finding_id": issue.finding_id,
+        "score": issue.score,
+        "reason": issue.reason.removesuffix(CLOSING).strip(),
+        "evidence": {name: value for name, value in issue.evidence.items() if name not in ("checks", "also_raised")},
+    }
+
+
+def _joined_before(issue: LabelIssue) -> list[object]:
+    known = issue.evidence.get("also_raised")
+    return list(known) if isinstance(known, list) else []
 
 
 def _spoken(issue: LabelIssue) -> list[dict[str, object]]:

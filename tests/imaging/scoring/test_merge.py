@@ -13,7 +13,7 @@ from imaging.scoring.merge import checks_of, merged, surest_first
 from imaging.scoring.subjects import same_subject, subject_of
 from imaging.types import Action, LabelIssue, Proposal, Sphere
 from tests.factories.cases import ball
-from tests.imaging.scoring.examples import issue, issues
+from tests.imaging.scoring.examples import issue, issues, probabilities
 
 gains = st.sampled_from((0.0, 0.4))
 
@@ -71,6 +71,17 @@ def test_evidence_that_calls_itself_ambiguous_stays_apart_too() -> None:
     split = issue(check="reader_disagreement", finding_id=None, evidence={"ambiguous": True})
     assert len(merged(issues=[claim, split], support_gain=0.0)) == 2
     assert len(merged(issues=[claim, issue(check="reader_disagreement", finding_id=None)], support_gain=0.0)) == 1
+
+
+@given(st.lists(probabilities, min_size=3, max_size=5), gains)
+def test_what_is_joined_in_two_steps_is_as_if_it_had_been_joined_in_one(scores: list[float], gain: float) -> None:
+    names = ("boundary", "wrong_category", "reader_disagreement", "rules", "duplicate_mark")
+    found = [issue(check=name, score=score) for name, score in zip(names, scores, strict=False)]
+    (once,) = merged(issues=found, support_gain=gain)
+    (twice,) = merged(issues=[*merged(issues=found[:2], support_gain=gain), *found[2:]], support_gain=gain)
+    assert twice.score == pytest.approx(once.score)
+    assert set(checks_of(twice)) == set(checks_of(once))
+    assert len(twice.evidence["also_raised"]) == len(once.evidence["also_raised"]) == len(found) - 1
 
 
 def test_the_surest_leads_and_the_closing_question_is_asked_once() -> None:
