@@ -5,6 +5,9 @@ import pytest
 
 from imaging.phantom.chest import PhantomCase, TrueNodule, chest_phantom
 from imaging.phantom.label_errors import ErrorKind, InjectedError, Severity
+from imaging.training import calibration_set, held_out
+from imaging.training.place_grounds import place_pool_seeds
+from imaging.training.pool import pool_seeds
 from imaging.training.spoilt import Excused, Rate, SpoiltCase
 from imaging.training.spoilt_grounds import BENCHMARK_SEEDS, FIT_SEEDS, OTHER_SEEDS, check_seeds
 from imaging.types import (
@@ -266,6 +269,14 @@ def test_plain_disagreement_is_as_sure_as_the_prediction(overlooked: Seen, spuri
 def test_seeds_for_measuring_are_used_for_nothing_else() -> None:
     for other in (FIT_SEEDS, *OTHER_SEEDS):
         assert other.stop <= BENCHMARK_SEEDS.start or other.start >= BENCHMARK_SEEDS.stop
+    in_use = (
+        held_out.FIRST_SEED,
+        calibration_set.FIT_FIRST_SEED,
+        calibration_set.CHECK_FIRST_SEED,
+        *place_pool_seeds(seed=99, step=100_000),
+        *pool_seeds(seed=99, step=100_000),
+    )
+    assert all(any(seed in other for other in OTHER_SEEDS) for seed in in_use)
     check_seeds(range(BENCHMARK_SEEDS.start, BENCHMARK_SEEDS.start + 100))
     with pytest.raises(ValueError, match="neither"):
         check_seeds(range(FIT_SEEDS.stop - 1, BENCHMARK_SEEDS.start + 1))
