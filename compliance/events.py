@@ -102,7 +102,8 @@ def row_entry(row: models.Model) -> dict[str, Json]:
 def bulk_entry(rows: Sequence[models.Model], *, label: str) -> dict[str, Json]:
     """Return the one entry of many rows of a table: their number and the Merkle root over their sorted digests.
 
-    ``marks`` holds the beginning of each row's digest, in the order of the rows' keys: it tells which row was altered.
+    ``key`` is the column that names a row. ``marks`` holds the beginning of each row's digest, in the order of the
+    rows' keys: it tells which row was altered.
     """
     digests = {str(row.pk): row_digest(row_values(row)) for row in rows}
     return {
@@ -110,6 +111,7 @@ def bulk_entry(rows: Sequence[models.Model], *, label: str) -> dict[str, Json]:
         "op": "+",
         "label": label,
         "shape": current_shape(type(rows[0])),
+        "key": str(rows[0]._meta.pk.column),
         "count": len(digests),
         "root": merkle.root(sorted(bytes.fromhex(digest) for digest in digests.values())).hex(),
         "marks": "".join(digests[key][:MARK_LENGTH] for key in sorted(digests)),

@@ -422,7 +422,7 @@ const checkRecords = (kit, content) => {
           const what = field ? `field ${field} was altered` : "altered";
           kit.report(`${recordName(table, id, history)} of event ${one.index}: ${what}`, one.index);
         }
-      } else if (many && history === null && !many.digests.has(id)) {
+      } else if (many && history === null && !many.digests.has(id) && String(values[many.key]) === id) {
         many.digests.set(id, digest);
       } else {
         const name = recordName(table, id, history);

@@ -330,7 +330,7 @@ def check_event(kit: Kit, index: int, event: Any, stated: bytes) -> None:
         kit.keys.append(payload["key"])
     for row in event["rows"]:
         if "root" in row:
-            kit.rows[(event["id"], row["table"])] = [index, row["count"], row["root"], row["marks"], {}]
+            kit.rows[(event["id"], row["table"])] = [index, row["count"], row["root"], row["marks"], {}, row["key"]]
         else:
             kit.rows[(row["table"], row["id"], row["history_id"])] = [index, row["digest"], row["marks"]]
 
@@ -368,7 +368,7 @@ def check_records(kit: Kit, archive: zipfile.ZipFile) -> None:
             if digest != expected:
                 field = altered_field(values, marks)
                 kit.report(f"{name} of event {index}: {f'field {field} was altered' if field else 'altered'}", index)
-        elif many is not None and history is None and identity not in many[4]:
+        elif many and history is None and identity not in many[4] and str(values.get(many[5])) == identity:
             many[4][identity] = digest
         else:
             index = many[0] if many else LAST
@@ -377,7 +377,7 @@ def check_records(kit: Kit, archive: zipfile.ZipFile) -> None:
         if len(key) == 3:
             kit.report(f"{record_name(*key)} of event {fact[0]}: the record is missing", fact[0])
         else:
-            check_many(kit, key[1], *fact)
+            check_many(kit, key[1], *fact[:5])
 
 
 def check_many(kit: Kit, table: str, index: int, count: int, root: str, marks: str, digests: dict[str, str]) -> None:

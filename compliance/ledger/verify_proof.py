@@ -105,7 +105,9 @@ def check_record(kit: Any, index: int, record: Any, shown: list[Any], card: Any)
         proof = card["record_proof"]
         steps = [bytes.fromhex(step) for step in proof["proof"]]
         leaf, root = kits.leaf(bytes.fromhex(digest)), bytes.fromhex(shown[0]["root"])
-        named = record["history_id"] is None and record["values"].get("event_id") == card["event"]["id"]
+        values = record["values"]
+        named = record["history_id"] is None and values.get("event_id") == card["event"]["id"]
+        named = named and str(values.get(shown[0]["key"])) == record["id"]
         if not named or not includes(proof["index"], shown[0]["count"], leaf, steps, root):
             kit.report(f"{name} of event {index}: altered, or not one of the event's rows", index)
     elif (shown[0]["id"], shown[0]["history_id"]) != (record["id"], record["history_id"]) or card["record_proof"]:

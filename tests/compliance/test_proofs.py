@@ -17,8 +17,9 @@ from compliance.ledger.canonical import canonical_bytes
 from compliance.ledger.note import Note, VerifierKey
 from compliance.models import LedgerEntry
 from compliance.proofs import NotProvable, consistency_proof, last_row, proof_card
+from compliance.recording import change, compare_and_swap
 from compliance.sealing import root_at
-from tests.compliance.scenes import ANN, change, open_case, rename_case, view_case
+from tests.compliance.scenes import ANN, open_case, view_case
 from tests.compliance.testapp.models import Blob, Case, Lease, Slice
 
 pytestmark = pytest.mark.requirement("REQ-01")
@@ -35,8 +36,8 @@ def case(database: str) -> Case:
         "case.changed", actor=ANN, reason="both at once", subject=("case", str(case.pk)),
         payload={"titles": [OTHERS], "decision": "label-wrong"},
     ):  # fmt: skip
-        rename_case(case, "Mine, renamed")
-        rename_case(other, OTHERS + "!")
+        for one, title in ((case, "Mine, renamed"), (other, OTHERS + "!")):
+            compare_and_swap(Case, pk=one.pk, expected_revision=1, where={}, changes={"title": title})
         Blob(sha256="ab" * 32, size=1).save()
     view_case(other)
     return case
@@ -94,7 +95,7 @@ def test_every_byte_of_a_card_counts(case: Case, tmp_path: Path) -> None:
         data = written(tmp_path / "card.json", card_of(row, show=["decision"])).read_bytes()
         for place in range(0, len(data), max(1, len(data) // 60)):
             (tmp_path / "broken.json").write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-            assert verify_proof.verify(str(tmp_path / "broken.json")).problems, f"byte {place}"
+            assert verify_proof.verify(str(tmp_path / "broken.json")).problems, data[place - 60 : place + 20]
 
 
 @pytest.mark.parametrize(
