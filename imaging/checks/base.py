@@ -129,7 +129,7 @@ CHEST_CT_NODULES = CheckParameters(
     mass_limit_mm=30.0,
     # Readers' mean surface distances on LIDC nodules are near 1 mm; one voxel of a usual scan is 0.7 x 0.7 x 1.25-2.5.
     boundary_tolerance_mm=1.25,
-    boundary_tolerance_share=0.05,
+    boundary_tolerance_share=0.03,
     reader_spread_mm=0.75,
     duplicate_margin_mm=2.5,
     lung_distance_mm=15.0,

@@ -15,7 +15,7 @@ from imaging.types import Mask, Volume
 
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
 _LEAST_PIECE = 3
-_LEAST_HOLE = 3
+_LEAST_HOLE = 5
 _POLE_SHARE = 0.1
 """A slice belongs to a lesion's extent from this share of its largest slice on; the tip of a ball says little."""
 
@@ -90,7 +90,7 @@ def fragments(*, mask: Mask) -> Fragments | None:
 
 
 def holes(*, mask: Mask, volume: Volume) -> Holes | None:
-    """Return the holes of an outline, slice by slice; None without any of at least 3 voxels in one slice."""
+    """Return the holes of an outline, slice by slice; None without any of at least 5 voxels in one slice."""
     hollow: NDArray[np.bool_] = np.zeros(mask.voxels.shape, dtype=np.bool_)
     for plane, into in zip(mask.voxels, hollow, strict=True):
         # A face neighbour closes a contour no more than a corner does; what only corners close is no hole.

@@ -18,7 +18,7 @@ from imaging.checks.context import (
 )
 from imaging.checks.deviation import grown
 from imaging.checks.once import once
-from imaging.checks.places import finding_diameter_mm
+from imaging.checks.places import equivalent_diameter_mm, finding_diameter_mm
 from imaging.checks.words import counted
 from imaging.types import Case, Finding, Mask, ProbabilityMap
 
@@ -69,7 +69,8 @@ def references_of(
     """Return what a nodule's outline or box can be compared with, the model first.
 
     The model's is what it outlines when asked about the place, or the outline of its candidate there; it has none for
-    sizes that it is not validated for, and one that states no validated sizes weighs no more than one reader. The
+    sizes that it is not validated for (a label too small for that may be one drawn too tight: there the size of the
+    model's own outline counts), and one that states no validated sizes weighs no more than one reader. The
     others' is the majority of their outlines, weighing 1 - 1 / (1 + their number).
     """
     return once(
@@ -88,13 +89,14 @@ def _model(finding: Finding, case: Case, parameters: CheckParameters) -> Referen
     if prediction is None or diameter is None:
         return None
     validated = prediction.validated_diameters_mm
-    if validated is not None and not validated[0] <= diameter <= validated[1]:
+    if validated is not None and diameter > validated[1]:
         return None
+    least = 0.0 if validated is None else validated[0]
     offset = parameters.boundary_convention.offset_mm(grid=case.volume.grid)
     origin = "imported algorithm's outline" if validated is None else "model outline"
     named = f"{speaker(prediction=prediction)}'s outline"
     opinion = opinion_at(case=case, finding=finding, margin_mm=parameters.match_margin_mm)
-    if opinion is not None and opinion.mask is not None:
+    if opinion is not None and opinion.mask is not None and _within(opinion.mask, least, diameter):
         certainty = min(max(opinion.mean_probability, 0.0), 1.0)
         outline = grown(mask=opinion.mask, by_mm=offset)
         probability = opinion.probability
@@ -102,12 +104,19 @@ def _model(finding: Finding, case: Case, parameters: CheckParameters) -> Referen
             probability = None
         return Reference(MODEL, outline, certainty, origin, named, 0, _reach((outline,)), probability)
     for candidate in candidates_at(case=case, finding=finding, margin_mm=parameters.match_margin_mm):
-        if candidate.probability >= prediction.threshold and candidate.mask is not None:
+        if candidate.probability < prediction.threshold or candidate.mask is None:
+            continue
+        if _within(candidate.mask, least, diameter):
             certainty = candidate.probability
             weight = certainty if validated is not None else min(certainty, _ONE_READER)
             outline = grown(mask=candidate.mask, by_mm=offset)
             return Reference(MODEL, outline, weight, origin, named, 0, _reach((outline,)))
     return None
+
+
+def _within(outline: Mask, least_mm: float, label_mm: float) -> bool:
+    """Say whether the model's outline or the label is of a size from which on the model was validated."""
+    return max(equivalent_diameter_mm(mask=outline), label_mm) >= least_mm
 
 
 def _others(others: tuple[Mark, ...]) -> Reference | None:
