@@ -10,7 +10,7 @@ import hashlib
 import pickle
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -272,4 +272,14 @@ def _kept(path: Path) -> object:
     if not path.exists():
         return None
     # The folder is this module's own, named by whoever runs the fit; nothing from elsewhere is ever read here.
-    return pickle.loads(zlib.decompress(path.read_bytes()))  # noqa: S301 - our own file, see above
+    value = pickle.loads(zlib.decompress(path.read_bytes()))  # noqa: S301 - our own file, see above
+    return value if _complete(value) else None
+
+
+def _complete(value: object) -> bool:
+    """Tell whether what was kept has every field that its classes have by now, looking at the first of each kind."""
+    if isinstance(value, tuple):
+        return not value or _complete(value[0])
+    if not is_dataclass(value):
+        return True
+    return all(hasattr(value, one.name) and _complete(getattr(value, one.name)) for one in fields(value))
