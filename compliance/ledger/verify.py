@@ -18,7 +18,8 @@ What it checks, and how to check the same by hand (H is SHA-256, || joins bytes,
 3. The root is the Merkle tree hash (RFC 9162) over the leaf hashes. checkpoint.txt holds size and root, signed with
    Ed25519 (RFC 8032) in the format of c2sp.org/tlog-checkpoint; witnesses sign as c2sp.org/tlog-cosignature says. The
    events ledger.key-installed and ledger.key-rotated name the key; each new one is signed by the one before it.
-   proofs.json names earlier roots, such as reports print: each is the root over the first leaves.
+   proofs.json names earlier roots, such as reports print: each is the root over the first leaves, and has the proof by
+   which somebody who holds that root alone can see that this ledger continues it.
 4. Each event names the rows that were written with it. records.jsonl holds those rows.
    A row by itself: digest = H(canonical values). Many rows of a table: root over their digests in ascending order.
    "marks" are short hashes that prove nothing: they tell which field, or which row of many, was altered.
@@ -100,6 +101,16 @@ def root_of(level: Sequence[bytes]) -> bytes:
         pairs = [level[place : place + 2] for place in range(0, len(level), 2)]
         level = [hashlib.sha256(b"\x01" + b"".join(pair)).digest() if len(pair) == 2 else pair[0] for pair in pairs]
     return level[0]
+
+
+def proof_of(leaves: Sequence[bytes], first: int, known: bool = True) -> list[str]:
+    """Return the consistency proof from the first leaves to all, by the definition in RFC 9162 section 2.1.4.1."""
+    if first in (0, len(leaves)):
+        return [] if known else [root_of(leaves).hex()]
+    left = 1 << (len(leaves) - 1).bit_length() - 1
+    if first <= left:
+        return [*proof_of(leaves[:left], first, known), root_of(leaves[left:]).hex()]
+    return [*proof_of(leaves[left:], first - left, False), root_of(leaves[:left]).hex()]
 
 
 # Ed25519 by RFC 8032 section 5.1. Points are (X, Y, Z, T) with x = X/Z, y = Y/Z and x * y = T/Z.
@@ -340,9 +351,12 @@ def check_tree(kit: Kit, archive: zipfile.ZipFile) -> None:
     kit.key = kit.keys[-1] if kit.keys else ""
     check_note(kit, archive.read("checkpoint.txt").decode("utf-8"))
     for proof in read_line(archive.read("proofs.json").rstrip(b"\n"))["consistency"]:
-        kit.roots.append(proof["root"])
-        if proof["size"] > kit.events or root_of(kit.leaves[: proof["size"]]).hex() != proof["root"]:
-            kit.report(f"proofs.json: {proof['root']} is not the root over the first {proof['size']} events")
+        size, root, steps = proof["size"], proof["root"], proof["proof"]
+        kit.roots.append(root)
+        if not 0 <= size <= kit.events or root_of(kit.leaves[:size]).hex() != root:
+            kit.report(f"proofs.json: {root} is not the root over the first {size} events")
+        elif steps != proof_of(kit.leaves, size):
+            kit.report(f"proofs.json: the proof from {size} events on is not that of this ledger")
 
 
 def check_records(kit: Kit, archive: zipfile.ZipFile) -> None:

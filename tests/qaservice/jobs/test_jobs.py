@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import transaction
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from compliance.recording import SYSTEM
+from compliance.recording import SYSTEM, record_event
 from qaservice.common import clock
 from qaservice.common.errors import Conflict, InvalidInput, NotFound
 from qaservice.jobs import dispatch, leases, reaper, registry
@@ -354,6 +355,20 @@ def test_a_lost_wake_up_is_sent_again_by_the_tick(kind: Callable[[Body], str], m
     Job.objects.filter(pk=job.pk).update(woken_at=clock.now() - reaper.WAKE_UP_PATIENCE - timedelta(seconds=1))
     tick()
     assert sent == [str(job.pk)] * 3
+
+
+def test_a_round_seals_and_publishes_and_goes_on_where_the_ledger_cannot_be_signed(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    record_event("storage.derived-cleared", actor=SYSTEM, reason="a test", subject=("storage", "derived"))
+    assert reaper.tick().sealed >= 1
+    (checkpoint,) = Path(settings.CHECKPOINT_DIR).glob("*.checkpoint")
+    settings.CHECKPOINT_SECONDS = 0
+    record_event("storage.derived-cleared", actor=SYSTEM, reason="a test", subject=("storage", "derived"))
+    Path(settings.LEDGER_KEY_FILE).unlink()
+    assert reaper.tick().sealed == 1
+    assert "could not be sealed and published" in caplog.text
+    assert list(Path(settings.CHECKPOINT_DIR).glob("*.checkpoint")) == [checkpoint]
 
 
 def test_two_executors_cannot_claim_one_kind(kind: Callable[[Body], str]) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from numpy.typing import NDArray
 
+from compliance.contents import verify_contents
 from compliance.errors import UnrecordedChange
 from compliance.models import Event
 from compliance.recording import SYSTEM, change
@@ -72,6 +73,21 @@ def test_altered_bytes_are_not_handed_out(project: Project) -> None:
     with pytest.raises(Unavailable) as missing:
         read_blob(blob.sha256)
     assert missing.value.code == "blob-missing"
+
+
+@pytest.mark.requirement("REQ-01")
+def test_verification_of_the_record_names_a_blob_that_was_altered_or_lost(project: Project) -> None:
+    with recorded():
+        altered, lost, _ = (store_blob(data=data, media_type="text/plain") for data in (b"abc", b"lost", b"whole"))
+    assert verify_contents() == []
+    blob_path(altered.sha256).chmod(0o644)
+    blob_path(altered.sha256).write_bytes(b"abd")
+    blob_path(lost.sha256).unlink()
+    found = {problem.record_id: problem.message.split(": ")[1] for problem in verify_contents()}
+    assert found == {altered.sha256: "its bytes were altered", lost.sha256: "its bytes are missing or cannot be read"}
+    with pytest.raises(CommandError, match="2 problems, the first: storage_blob"):
+        call_command("verify_ledger")
+    call_command("verify_ledger", skip_contents=True)
 
 
 def test_a_blob_that_was_never_recorded_is_not_found(project: Project) -> None:
