@@ -82,8 +82,9 @@ def _joined(members: list[LabelIssue], support_gain: float) -> LabelIssue:
     gain = support_gain * min(len(sources) - 1, MOST_SUPPORT)
     # From the checks' own probabilities: what had been joined before holds its gain already.
     surest = max([float(str(entry["score"])) for entry in spoken])
-    # Not by way of the log-odds where nothing is gained: the score stays what it was to the last digit.
-    score = max(lead.score, surest if gain == 0 else expit(logit(surest) + gain))
+    score = max(lead.score, surest)
+    if gain > 0:
+        score = max(score, expit(logit(surest) + gain))
     return replace(
         lead,
         score=score,

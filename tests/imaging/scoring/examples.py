@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from imaging.checks.words import CLOSING
 from imaging.scoring.calibrator import CheckModel, FeatureTerm
 from imaging.types import LabelIssue, PointMm, Proposal
+
+PATIENT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is slow, and that is no fault of what is tested."""
 
 CHECKS = ("missing_nodule", "spurious_label", "boundary", "reader_disagreement", "ambiguous", "wrong_category")
 

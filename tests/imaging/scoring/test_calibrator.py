@@ -18,7 +18,7 @@ from imaging.scoring.calibrator import (
     read_calibration,
     shipped_calibration,
 )
-from tests.imaging.scoring.examples import deviation, issue, model, probabilities
+from tests.imaging.scoring.examples import PATIENT, deviation, issue, model, probabilities
 
 deviations = st.one_of(st.none(), st.floats(min_value=-50, max_value=50))
 weights = st.floats(min_value=0, max_value=5)
@@ -29,6 +29,7 @@ def calibration(*, rests_on_model: bool = False) -> Calibration:
     return Calibration({"boundary": known}, 0.0, {"weights_sha256": "w" * 64, "date": "2026-11-21"})
 
 
+@PATIENT
 @given(probabilities, probabilities, deviations, weights, st.floats(min_value=0, max_value=3))
 def test_a_surer_check_never_gives_a_smaller_probability(
     first: float, second: float, millimetres: float | None, weight: float, slope: float
@@ -39,6 +40,7 @@ def test_a_surer_check_never_gives_a_smaller_probability(
     assert fitted.probability(score=lower, features=features) <= fitted.probability(score=higher, features=features)
 
 
+@PATIENT
 @given(st.floats(min_value=-50, max_value=50), st.floats(min_value=-50, max_value=50), probabilities, weights)
 def test_a_larger_deviation_never_gives_a_smaller_probability(
     first: float, second: float, score: float, weight: float
@@ -50,6 +52,7 @@ def test_a_larger_deviation_never_gives_a_smaller_probability(
     )
 
 
+@PATIENT
 @given(probabilities, st.floats(min_value=6.0, max_value=1e6))
 def test_beyond_what_was_fitted_nothing_is_extrapolated(score: float, millimetres: float) -> None:
     fitted = model(terms=(deviation(),))
@@ -58,6 +61,7 @@ def test_beyond_what_was_fitted_nothing_is_extrapolated(score: float, millimetre
     )
 
 
+@PATIENT
 @given(probabilities, deviations)
 def test_no_probability_is_surer_than_the_examples_allow(score: float, millimetres: float | None) -> None:
     fitted = model(intercept=3.0, slope=2.0, terms=(deviation(),))

@@ -13,7 +13,7 @@ from imaging.scoring.merge import checks_of, merged, surest_first
 from imaging.scoring.subjects import same_subject, subject_of
 from imaging.types import Action, LabelIssue, Proposal, Sphere
 from tests.factories.cases import ball
-from tests.imaging.scoring.examples import issue, issues, probabilities
+from tests.imaging.scoring.examples import PATIENT, issue, issues, probabilities
 
 gains = st.sampled_from((0.0, 0.4))
 
@@ -22,12 +22,14 @@ def told(found: tuple[LabelIssue, ...]) -> list[tuple[object, ...]]:
     return [(one.check, one.finding_id, one.place_mm, one.score, one.reason, dict(one.evidence)) for one in found]
 
 
+@PATIENT
 @given(issues(), gains)
 def test_merging_what_is_merged_changes_nothing(found: list[LabelIssue], gain: float) -> None:
     once = merged(issues=found, support_gain=gain)
     assert told(merged(issues=once, support_gain=gain)) == told(once)
 
 
+@PATIENT
 @given(issues(), gains, st.randoms(use_true_random=False))
 def test_the_order_in_which_checks_ran_does_not_matter(found: list[LabelIssue], gain: float, shuffled) -> None:
     other = list(found)
@@ -35,6 +37,7 @@ def test_the_order_in_which_checks_ran_does_not_matter(found: list[LabelIssue], 
     assert told(merged(issues=other, support_gain=gain)) == told(merged(issues=found, support_gain=gain))
 
 
+@PATIENT
 @given(issues(), gains)
 def test_no_two_issues_that_remain_are_about_one_thing(found: list[LabelIssue], gain: float) -> None:
     subjects = [subject_of(one) for one in merged(issues=found, support_gain=gain)]
@@ -42,6 +45,7 @@ def test_no_two_issues_that_remain_are_about_one_thing(found: list[LabelIssue], 
         assert not any(same_subject(first=first, second=second) for second in subjects[place + 1 :])
 
 
+@PATIENT
 @given(issues(), gains)
 def test_nothing_that_was_said_is_lost(found: list[LabelIssue], gain: float) -> None:
     result = merged(issues=found, support_gain=gain)
@@ -51,6 +55,7 @@ def test_nothing_that_was_said_is_lost(found: list[LabelIssue], gain: float) -> 
     assert all(one.reason.removesuffix(CLOSING).strip() in reasons for one in found)
 
 
+@PATIENT
 @given(issues(), gains)
 def test_a_merged_issue_is_at_least_as_probable_as_its_surest_part(found: list[LabelIssue], gain: float) -> None:
     for one in merged(issues=found, support_gain=gain):
@@ -60,6 +65,7 @@ def test_a_merged_issue_is_at_least_as_probable_as_its_surest_part(found: list[L
         assert 0 <= one.score <= 1
 
 
+@PATIENT
 @given(issues())
 def test_what_is_ambiguous_never_joins_a_claim(found: list[LabelIssue]) -> None:
     for one in merged(issues=found, support_gain=0.0):
@@ -73,6 +79,7 @@ def test_evidence_that_calls_itself_ambiguous_stays_apart_too() -> None:
     assert len(merged(issues=[claim, issue(check="reader_disagreement", finding_id=None)], support_gain=0.0)) == 1
 
 
+@PATIENT
 @given(st.lists(probabilities, min_size=3, max_size=5), gains)
 def test_what_is_joined_in_two_steps_is_as_if_it_had_been_joined_in_one(scores: list[float], gain: float) -> None:
     names = ("boundary", "wrong_category", "reader_disagreement", "rules", "duplicate_mark")

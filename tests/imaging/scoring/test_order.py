@@ -9,23 +9,26 @@ from hypothesis import strategies as st
 from imaging.checks.registry import REGISTRY
 from imaging.scoring.merge import merged
 from imaging.scoring.order import SEVERITIES, expected_value, ordered, severity_of, size_weight
-from tests.imaging.scoring.examples import issue, issues, probabilities
+from tests.imaging.scoring.examples import PATIENT, issue, issues, probabilities
 
 sizes = st.floats(min_value=0, max_value=60)
 
 
+@PATIENT
 @given(sizes, sizes)
 def test_a_larger_lesion_never_weighs_less(first: float, second: float) -> None:
     smaller, larger = sorted((first, second))
     assert 0 < size_weight(diameter_mm=smaller) <= size_weight(diameter_mm=larger) <= 1
 
 
+@PATIENT
 @given(probabilities, probabilities)
 def test_a_more_probable_error_is_never_worth_less(first: float, second: float) -> None:
     lower, higher = sorted((first, second))
     assert expected_value(issue=issue(score=lower)) <= expected_value(issue=issue(score=higher)) <= 1
 
 
+@PATIENT
 @given(issues())
 def test_the_order_is_by_expected_value_and_changes_no_probability(found) -> None:
     joined = merged(issues=found, support_gain=0.0)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaging.scoring.recalibrate import NOTHING_SETTLED, Settled, recalibrated, recalibration_from
-from tests.imaging.scoring.examples import issue, probabilities
+from tests.imaging.scoring.examples import PATIENT, issue, probabilities
 
 verdicts = st.lists(
     st.builds(Settled, st.sampled_from(("boundary", "missing_nodule")), probabilities, st.booleans()), max_size=40
@@ -18,6 +18,7 @@ def of_check(check: str, probability: float, *, wrong: int, right: int) -> list[
     return [Settled(check, probability, True)] * wrong + [Settled(check, probability, False)] * right
 
 
+@PATIENT
 @given(verdicts, probabilities, probabilities)
 def test_what_was_likelier_stays_likelier(settled: list[Settled], first: float, second: float) -> None:
     found = recalibration_from(settled=settled)
@@ -27,6 +28,7 @@ def test_what_was_likelier_stays_likelier(settled: list[Settled], first: float, 
         assert 0 <= smaller <= found.probability(check=check, probability=higher) <= 1
 
 
+@PATIENT
 @given(verdicts, st.randoms(use_true_random=False))
 def test_the_order_of_the_verdicts_does_not_matter(settled: list[Settled], shuffled) -> None:
     other = list(settled)
