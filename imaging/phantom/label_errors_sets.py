@@ -23,9 +23,9 @@ def spoil_set(
     """Return the set with all its labels displaced, and the record of it; ids stay.
 
     ``severity`` is for ``DISPLACED`` alone: the way is then as long as the table says, in whole slices. How far a
-    mirrored or reversed set goes is decided by where its labels lie. None if the labels stay (nearly) where they were,
-    or if a moved one would leave the image. Raises ValueError for a kind that is not of a whole set, and for
-    ``DISPLACED`` without a severity.
+    mirrored or reversed set goes is decided by where its labels lie. Labels that a displacement would put beyond the
+    image are lost. None if all would be, or if labels stay (nearly) where they were. Raises ValueError for a kind that
+    is not of a whole set, and for ``DISPLACED`` without a severity.
     """
     if not kind.of_a_whole_set or (kind is ErrorKind.DISPLACED and severity is None):
         raise ValueError(f"{kind.value} of severity {severity} is not done to a whole set")
@@ -43,13 +43,18 @@ def _displaced(
 ) -> tuple[AnnotationSet, InjectedError] | None:
     step = grid.spacing_mm[0]
     count = max(1, int(np.ceil(SEVERITIES_MM[ErrorKind.DISPLACED][severity][0] / step - 1e-6)))
-    for slices in (count, -count):
-        way = [moved_by_slices(finding=one, grid=grid, slices=slices) for one in annotation_set.findings]
-        if all(one is not None for one in way):
-            findings = tuple(one for one in way if one is not None)
-            done = _recorded(annotation_set, findings, ErrorKind.DISPLACED)
-            return None if done is None else (done[0], replace(done[1], severity=severity, magnitude_mm=count * step))
-    return None
+    ways = [
+        [moved_by_slices(finding=one, grid=grid, slices=slices) for one in annotation_set.findings]
+        for slices in (count, -count)
+    ]
+    best = max(ways, key=lambda way: sum(one is not None for one in way))
+    # What would lie beyond the image has no slice to be on: a file that is read against it loses it.
+    kept = [(new, old) for new, old in zip(best, annotation_set.findings, strict=True) if new is not None]
+    if not kept:
+        return None
+    before = replace(annotation_set, findings=tuple(old for _, old in kept))
+    done = _recorded(before, tuple(new for new, _ in kept), ErrorKind.DISPLACED)
+    return None if done is None else (done[0], replace(done[1], severity=severity, magnitude_mm=count * step))
 
 
 def moved_by_slices(*, finding: Finding, grid: Grid, slices: int) -> Finding | None:

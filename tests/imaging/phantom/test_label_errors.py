@@ -183,14 +183,22 @@ def test_a_turned_set_lies_where_the_turned_file_would_put_it(
 
 def test_a_displaced_set_goes_whole_slices_all_together(scene: PhantomCase, alone: Labels) -> None:
     step = scene.volume.grid.spacing_mm[0]
+    compared = 0
     for sets, error in errors_of(scene, alone, ErrorKind.DISPLACED):
+        before = {one.finding_id: one for one in alone[0].findings}
+        moved_on = set_of(sets, error).findings
+        if len(moved_on) < len(before):
+            # Some would lie beyond the image: what is left is renamed, so that pairs are no longer known.
+            continue
         ways = {
             tuple(np.round(np.subtract(centre_of(new), centre_of(old)), 3))
-            for old, new in zip(alone[0].findings, set_of(sets, error).findings, strict=True)
+            for old, new in zip(alone[0].findings, moved_on, strict=True)
         }
         assert len(ways) == 1
         assert np.linalg.norm(ways.pop()) == pytest.approx(error.magnitude_mm)
         assert error.magnitude_mm % step == pytest.approx(0.0, abs=1e-6)
+        compared += 1
+    assert compared
 
 
 def test_a_nodule_takes_one_error_and_three_readers_keep_it(scene: PhantomCase, four: Labels) -> None:
