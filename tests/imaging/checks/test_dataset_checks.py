@@ -213,7 +213,7 @@ def test_duplicates_cost_no_more_than_in_proportion_to_the_slices(monkeypatch: p
 
     plain = near_duplicate._overlap
 
-    def counting(first: np.ndarray, second: np.ndarray, reach: int) -> tuple[float, float, int]:  # type: ignore[type-arg]  # hashes
+    def counting(first: np.ndarray, second: np.ndarray, reach: int) -> tuple[float, float, int]:
         compared.append(1)
         return plain(first, second, reach)
 
