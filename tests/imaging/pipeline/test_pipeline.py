@@ -53,7 +53,7 @@ def test_a_check_that_does_not_apply_says_why_and_stops_no_other() -> None:
     label = nodule(finding_id="a-1", centre_mm=LEFT_LUNG, diameter_mm=9.0)
     outcome = outcome_of(case(reader("a", label)))
     details = {entry.check: entry.detail for entry in outcome.checks if entry.status == NOT_APPLICABLE}
-    assert set(details) == {"missing_nodule", "spurious_label", "boundary", "reader_disagreement"}
+    assert set(details) == {"missing_nodule", "spurious_label", "ambiguous", "reader_disagreement"}
     assert "no model has looked at this case" in details["missing_nodule"]
 
 
