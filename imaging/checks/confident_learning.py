@@ -58,9 +58,9 @@ class ConfidentLearning:
     (``out_of_sample``). What cleanlab then finds (``filter_by="both"``: by class and by the confident joint) is an
     issue where the classifier gives less than one half to what was given; for ratings, less than a tenth to it and its
     neighbours together, for careful readers rate one step apart. The score is what the classifier gives to all else,
-    drawn towards ``_PRIOR`` by how little better than guessing the classifier is. Rare classes are protected: none below ``least_class`` takes part, neighbouring
-    rare ratings are joined, and a classifier without skill is not listened to. Features that a QA model gave are left
-    out, so that the check's word does not depend on that model.
+    drawn towards ``_PRIOR`` by how little better than guessing the classifier is. Rare classes are protected: none
+    below ``least_class`` takes part, neighbouring rare ratings are joined, and a classifier without skill is not
+    listened to. Features that a QA model gave are left out, so that the check's word does not depend on that model.
     """
 
     name = "confident_learning"

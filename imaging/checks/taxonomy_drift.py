@@ -38,8 +38,9 @@ class TaxonomyDrift:
     """A permutation test for category and each rating by reader, guideline and time (see ``permutation``).
 
     A patient's marks within one group are the unit that might have come from any group, for they are not independent
-    of each other: cases are held to be given to readers, and read in time, without regard to what is on them. Where they are not, a difference of the cases shows as one of their
-    readers; the reason says "differs", not "errs". P-values are corrected for the number of questions (Holm), and
+    of each other: cases are held to be given to readers, and read in time, without regard to what is on them. Where
+    they are not, a difference of the cases shows as one of their readers; the reason says "differs", not "errs".
+    P-values are corrected for the number of questions (Holm), and
     differences below ``LEAST_EFFECT`` are not reported.
     """
 
