@@ -3,7 +3,19 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from qaservice.portal.views import fitness, flags, home, models, projects, quarantine, reading, record, studies
+from qaservice.portal.views import (
+    dataset,
+    fitness,
+    flags,
+    home,
+    models,
+    projects,
+    quarantine,
+    reading,
+    record,
+    rules,
+    studies,
+)
 
 app_name = "portal"
 urlpatterns = [
@@ -27,6 +39,9 @@ urlpatterns = [
     path("projects/<slug:key>/series/<uuid:series_id>/", studies.series, name="series"),
     path("projects/<slug:key>/flags/", flags.flag_list, name="flags"),
     path("projects/<slug:key>/flags/<uuid:flag_id>/", flags.flag_page, name="flag"),
+    path("projects/<slug:key>/dataset/", dataset.dataset, name="dataset"),
+    path("projects/<slug:key>/dataset/<uuid:concern_id>/settle/", dataset.settle, name="settle-concern"),
+    path("projects/<slug:key>/rules/", rules.rules, name="rules"),
     path("projects/<slug:key>/fitness/", fitness.fitness, name="fitness"),
     path("projects/<slug:key>/fitness/evaluate/", fitness.evaluate, name="evaluate"),
     path("projects/<slug:key>/fitness/threshold/", fitness.set_threshold, name="set-threshold"),

@@ -48,6 +48,13 @@ TONES = {
     "independent": "good",
     "not-independent": "bad",
     "not-stated": "warn",
+    "confirmed": "bad",
+    "dismissed": "good",
+    "ran": "good",
+    "not-applicable": "quiet",
+    "impossible": "bad",
+    "doubtful": "warn",
+    "note": "quiet",
 }
 
 
@@ -139,3 +146,24 @@ def plain(value: object) -> str:
     if isinstance(value, Mapping):
         return "; ".join(f"{words(key)}: {plain(part)}" for key, part in value.items())
     return "none" if value is None else str(value)
+
+
+@register.filter
+def tail(value: object, characters: int = 8) -> SafeString:
+    """Return the end of a UID, in which those of one maker differ, with the whole as its title."""
+    text = str(value)
+    if len(text) <= characters:
+        return format_html("<code>{}</code>", text)
+    return format_html('<code title="{}">…{}</code>', text, text[-characters:])
+
+
+@register.filter
+def sentences(text: str) -> SafeString:
+    """Return remarks that were joined by semicolons, each as a line of its own."""
+    return format_html_join("", "<p>{}</p>", ((part[:1].upper() + part[1:],) for part in text.split("; ") if part))
+
+
+@register.filter
+def rule_value(value: object) -> str:
+    """Return a value that a rule read, "not known" where there was none."""
+    return "not known" if value is None else plain(value)

@@ -64,8 +64,9 @@ function watchJobs(): void {
 /** A form that was sent is not sent again by a second click. */
 function sendOnce(): void {
   for (const form of document.querySelectorAll<HTMLFormElement>("form[data-once]")) {
-    form.addEventListener("submit", () => {
-      const submit = form.querySelector<HTMLButtonElement>("button[type='submit']");
+    form.addEventListener("submit", (event) => {
+      const pressed = event.submitter instanceof HTMLButtonElement ? event.submitter : null;
+      const submit = pressed ?? form.querySelector<HTMLButtonElement>("button[type='submit']");
       if (!submit) return;
       submit.textContent = submit.dataset["busyText"] ?? "Working …";
       window.setTimeout(() => (submit.disabled = true), 0);
