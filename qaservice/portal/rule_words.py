@@ -55,6 +55,7 @@ GROUPS = {
     "most": "largest",
     "spread": "spread of",
 }
+NAMES = {"readers": "number of readers", "marked_on": "day of the label", "split": "part of the dataset"}
 UNITS = (("_mm3", " in mm³"), ("_mm", " in mm"), ("_hu", " in HU"), ("_mas", " in mAs"), ("_ma", " in mA"))
 
 EXAMPLE = """rules:
@@ -163,6 +164,8 @@ def field_in_words(name: str) -> str:
     root, dot, rest = name.partition(".")
     if dot and root in GROUPS:
         return f"{GROUPS[root]} {field_in_words(rest)}"
+    if name in NAMES:
+        return NAMES[name]
     for ending, unit in UNITS:
         if name.endswith(ending):
             return name.removesuffix(ending).replace("_", " ") + unit

@@ -78,8 +78,13 @@ def marks(said: Sequence[str]) -> SafeString:
 
 @register.filter
 def words(value: object) -> str:
-    """Return a code such as ``missing_nodule`` in words."""
-    return str(value).replace("_", " ").replace("-", " ")
+    """Return a code such as ``missing_nodule`` in words; a project's rule keeps the name that the project gave it."""
+    text = str(value)
+    if text.startswith("rule:"):
+        return f"rule {text.removeprefix('rule:')}"
+    if text == "qa_lead":
+        return "QA lead"
+    return text.replace("_", " ").replace("-", " ")
 
 
 @register.simple_tag
@@ -155,12 +160,6 @@ def tail(value: object, characters: int = 8) -> SafeString:
     if len(text) <= characters:
         return format_html("<code>{}</code>", text)
     return format_html('<code title="{}">…{}</code>', text, text[-characters:])
-
-
-@register.filter
-def sentences(text: str) -> SafeString:
-    """Return remarks that were joined by semicolons, each as a line of its own."""
-    return format_html_join("", "<p>{}</p>", ((part[:1].upper() + part[1:],) for part in text.split("; ") if part))
 
 
 @register.filter

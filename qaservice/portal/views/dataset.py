@@ -62,6 +62,7 @@ class ConcernRow:
     view: ConcernView
     title: str
     check: str
+    about: str
     series: tuple[SeriesLink, ...]
     more: tuple[SeriesLink, ...]
     seen_before: bool
@@ -150,6 +151,8 @@ def _row(here: Visit, view: ConcernView, links: Mapping[str, SeriesLink], newest
         view=view,
         title=_title(view.concern),
         check=_check_title(view.concern.check_name),
+        # Where the subject is the series themselves, the links name them already.
+        about="" if links.keys() >= set(view.concern.subject.split()) else view.concern.subject,
         series=tuple(named[:cut]),
         more=tuple(named[cut:]),
         seen_before=newest is not None and view.observation.run_id != newest.run_id,
@@ -187,7 +190,7 @@ def _newest_pass(project: Project) -> DatasetPass | None:
 def _check_row(one: Mapping[str, object]) -> CheckRow:
     name = str(one.get("check", ""))
     is_rule = name.startswith("rule:")
-    issues = one.get("issues", 0)
+    issues = one.get("issue_count", 0)
     return CheckRow(
         name=name,
         title=_check_title(name),

@@ -42,6 +42,7 @@ def flag_list(request: HttpRequest, key: str) -> HttpResponse:
     precision = past_precision(project=here.project)
     for flag in listed.page:
         flag.worth = worth[flag.pk]
+        flag.place_mm = (flag.x_mm, flag.y_mm, flag.z_mm)
         flag.precision = precision_of(check=flag.check_name, known=precision)
     return show(
         request,
