@@ -29,6 +29,7 @@ def main() -> int:
     for place, scan in enumerate(_scans()):
         first, second = _labels(project, scan)
         _flags(project, first, second, number=2 * place + 1)
+    _dataset(project)
     print(json.dumps(_people(project)))
     return 0
 
@@ -127,6 +128,24 @@ def _flags(project, first, second, number):  # type: ignore[no-untyped-def]  # m
     }
     _flag(run, first, finding, BLOCK_CENTRE_MM, number, REASON, outline)
     _flag(run, second, None, (-40.0, 0.0, 22.5), number + 1, MISSING_REASON, ball)
+
+
+def _dataset(project):  # type: ignore[no-untyped-def]  # models can be imported only after setup
+    from dataclasses import replace
+
+    from compliance.recording import SYSTEM
+    from qaservice.analysis.models import AnalysisRun
+    from qaservice.projects.label_rules import set_rules
+    from tests.qaservice.portal.dataset_site import RULES, keep_cohort, look_at_dataset, troubled_cohort
+
+    set_rules(project=project, text=RULES, actor=SYSTEM, reason="needed by a test")
+    made = troubled_cohort(series=3)
+    # The two scans in the place of two made-up ones, of which the second was read by one reader alone.
+    kept = [replace(one, series_instance_uid=scan.uid) for one, scan in zip(made.series[1:], _scans(), strict=True)]
+    facts = type(made)(tuple(kept))
+    run = AnalysisRun.objects.filter(project=project).latest("number")
+    keep_cohort(project=project, run=run, facts=facts)
+    look_at_dataset(run=run, facts=facts)
 
 
 def _flag(run, row, finding, place, number, reason, proposal):  # type: ignore[no-untyped-def]  # see above

@@ -10,7 +10,7 @@ from tests.browser.seeding import PROJECT
 
 pytestmark = pytest.mark.browser
 
-LEAD_PAGES = ("", "flags/", "series/", "deliveries/", "people/", "trail/", "reports/", "models/")
+LEAD_PAGES = ("", "flags/", "series/", "deliveries/", "people/", "trail/", "reports/", "models/", "dataset/", "rules/")
 
 UNNAMED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a')]
   .filter(e => !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.textContent.trim())
@@ -52,7 +52,7 @@ def test_a_reader_finds_no_way_to_scores_checks_or_other_peoples_labels(visitor:
     page = visitor.log_in("ada").page
     page.goto(f"{visitor.portal.address}/projects/{PROJECT}/")
     assert "boundary" not in page.content()
-    for path in ("flags/", "trail/", "people/", "reports/", "deliveries/"):
+    for path in ("flags/", "dataset/", "rules/", "trail/", "people/", "reports/", "deliveries/"):
         response = page.goto(f"{visitor.portal.address}/projects/{PROJECT}/{path}")
         assert response is not None and response.status == 403, path
     page.goto(f"{visitor.portal.address}/projects/{PROJECT}/series/")

@@ -18,7 +18,7 @@ from tests.factories.records import PASSWORD, Site, assign_first_three, make_sit
 
 pytestmark = pytest.mark.django_db
 
-LEAD_PAGES = ("", "flags/", "series/", "deliveries/", "people/", "trail/", "reports/", "models/")
+LEAD_PAGES = ("", "flags/", "series/", "deliveries/", "people/", "trail/", "reports/", "models/", "dataset/", "rules/")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_every_page_of_the_lead_opens_and_says_that_this_is_not_for_clinical_use
 
 
 @pytest.mark.requirement("REQ-33")
-@pytest.mark.parametrize("path", ["flags/", "people/", "trail/", "reports/", "deliveries/"])
+@pytest.mark.parametrize("path", ["flags/", "dataset/", "rules/", "people/", "trail/", "reports/", "deliveries/"])
 def test_a_reader_is_refused_the_pages_that_would_end_their_blindness(site: Site, path: str):
     assert at("lung-reader-1").get(f"/projects/lung/{path}").status_code == 403
 

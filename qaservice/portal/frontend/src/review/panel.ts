@@ -276,13 +276,21 @@ export class ReviewPanel {
 function provenance(revealed: Revealed): string {
   const basis = revealed.evidence["score_basis"];
   return [
-    `check “${revealed.check.replaceAll("_", " ")}” ${revealed.check_version}`,
-    `model ${revealed.model}`,
-    revealed.threshold === null
-      ? "the model had no opinion on this scan"
-      : `the model's own operating point is ${percent(revealed.threshold)}`,
+    `${checkInWords(revealed.check)} ${revealed.check_version}`,
+    ...modelBehind(revealed),
     ...(typeof basis === "string" ? [`score: ${basis}`] : []),
   ].join("; ");
+}
+
+/** A project's rule keeps the name that the project gave it. */
+function checkInWords(check: string): string {
+  return check.startsWith("rule:") ? `this project's rule “${check.slice(5)}”` : `check “${check.replaceAll("_", " ")}”`;
+}
+
+/** A rule over the whole dataset may read what a model gave without any operating point: then its marks are there. */
+function modelBehind(revealed: Revealed): string[] {
+  if (revealed.threshold !== null) return [`model ${revealed.model}`, `the model's own operating point is ${percent(revealed.threshold)}`];
+  return revealed.worth.marks.length > 0 ? [`model ${revealed.model}`] : ["no model's opinion is part of this"];
 }
 
 function describe(label: LabelSummary): string {
