@@ -150,7 +150,7 @@ def _uploaded(request: HttpRequest) -> str:
     if not isinstance(upload, UploadedFile):
         return ""
     # A character takes at most four bytes; one more than may be is enough to tell.
-    data = upload.read(4 * MOST_CHARACTERS + 1)
+    data: bytes = upload.read(4 * MOST_CHARACTERS + 1)
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
