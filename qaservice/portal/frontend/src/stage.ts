@@ -143,10 +143,12 @@ export class Stage {
     const { viewer } = this;
     const number = viewer.series.instance_numbers[viewer.index];
     const image = number === null || number === undefined ? `Slice ${viewer.index + 1}` : `Image ${number}`;
+    // Some series number their images from elsewhere: "image 37 of 6" would be nonsense.
+    const beyond = typeof number === "number" && number > viewer.count;
     const axis = PLANES[viewer.orientation.plane];
     const position = `${axis} ${signed(viewer.slicePositionMm, 1)} mm`;
     this.texts.place.replaceChildren(
-      el("strong", {}, `${image} of ${viewer.count}`),
+      el("strong", {}, beyond ? `${image}, one of ${viewer.count}` : `${image} of ${viewer.count}`),
       el("span", {}, position),
       el("span", {}, this.options.title),
     );
