@@ -113,7 +113,7 @@ def test_nothing_below_the_reporting_threshold_is_reported_after_calibration() -
 
 
 def test_calibration_may_raise_what_a_check_held_unlikely_above_the_threshold() -> None:
-    unlikely = candidate(centre_mm=LEFT_LUNG, diameter_mm=9.0, probability=0.3)
+    unlikely = candidate(centre_mm=LEFT_LUNG, diameter_mm=9.0, probability=0.35)
     looked_at = case(reader("a"), reader("b"), predicted=prediction(unlikely))
     assert outcome_of(looked_at).issues == ()
     bold = CheckModel(
