@@ -9,6 +9,7 @@ import pytest
 from imaging.errors import BundleError
 from imaging.inference.backends import ready_backend
 from imaging.inference.bundle import MANIFEST, METADATA, WEIGHTS, load_bundle, shipped_bundle
+from imaging.lineage import lineage_of
 from tests.imaging.inference.conftest import write_manifest
 
 
@@ -116,8 +117,9 @@ def test_the_shipped_bundle_is_whole_small_and_says_what_it_is_not_for() -> None
 
 
 def test_the_shipped_bundle_was_not_trained_on_the_scan_that_it_is_tested_on() -> None:
-    lineage = json.loads((shipped_bundle() / METADATA).read_text())["lineage"]
-    assert lineage["background_series_instance_uids"]
+    metadata = json.loads((shipped_bundle() / METADATA).read_text())
+    lineage = metadata["lineage"]
+    assert len(lineage_of(metadata).uids) == 3, "every background is named, at whatever depth"
     lidc = "1.3.6.1.4.1.14519.5.2.1.6279.6001.179049373636438705059720603192"
     assert lidc not in json.dumps(lineage)
     assert "6279.6001" not in json.dumps(lineage), "no LIDC-IDRI series at all"
