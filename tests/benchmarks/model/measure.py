@@ -8,6 +8,7 @@ when they were trained (``inserted/*.json``) and the figures are computed from i
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -99,6 +100,9 @@ def _inserted() -> tuple[Mapping[str, object], list[Line]]:
         paths = sorted(KEPT.glob(f"{name}-*.json"))
         if paths:
             by_background[name] = tuple(kept_judgement(path) for path in paths)
+    if not by_background:
+        print("  inserted nodules: this bundle's folds have not been judged yet", file=sys.stderr)
+        return {}, []
     detail: dict[str, object] = {name: figures(judged) for name, judged in by_background.items()}
     detail["all"] = together = figures([one for judged in by_background.values() for one in judged])
     lines = [_with_interval(INSERTED[0], together["sensitivity_at_2_fp"], "sensitivity", _INSERTED_NOTE)]
