@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models import Count, F, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from imaging.scoring.subjects import speaks_of_set
 from qaservice.analysis.identity import Evidence, Sighting
-from qaservice.analysis.models import AnalysisRun, Flag, FlagObservation, QAModel
+from qaservice.analysis.models import AnalysisRun, Flag, FlagObservation, FlagState, QAModel
 from qaservice.common.errors import Conflict, NotFound
 from qaservice.projects.models import Project
 from qaservice.studies.models import Series
@@ -21,6 +21,8 @@ BY_VALUE = "-value"
 def flags_of(*, project: Project, check: str = "", state: str = "", ordering: str = BY_VALUE) -> QuerySet[Flag]:
     """Return a project's flags with what a list needs, filtered; an unknown ordering means by expected value.
 
+    By expected value, what is settled comes last: nobody's minute is well spent on it.
+
     ``value`` on each is the expected value of its newest observation (probability x severity x size); flags of before
     there was one count as if of full severity and size.
     """
@@ -29,7 +31,9 @@ def flags_of(*, project: Project, check: str = "", state: str = "", ordering: st
         flags = flags.filter(check_name=check)
     if state:
         flags = flags.filter(state=state)
-    return flags.order_by(ordering if ordering in FLAG_ORDERINGS else BY_VALUE, "number")
+    if ordering in FLAG_ORDERINGS and ordering != BY_VALUE:
+        return flags.order_by(ordering, "number")
+    return flags.annotate(done=Q(state=FlagState.SETTLED)).order_by("done", BY_VALUE, "number")
 
 
 def valued(flags: QuerySet[Flag]) -> QuerySet[Flag]:

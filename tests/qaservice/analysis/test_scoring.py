@@ -191,6 +191,13 @@ def test_a_flag_of_before_there_were_expected_values_is_listed_by_its_probabilit
     assert [flag.number for flag in flags_of(project=site.project)] == [3, 1, 2]
 
 
+def test_what_is_settled_comes_last_where_flags_go_by_what_is_worth_a_look() -> None:
+    site = make_site(flags=2)
+    settle(make_flag(site=site, number=3, score=0.95), "label-wrong")
+    assert [flag.number for flag in flags_of(project=site.project)] == [1, 2, 3]
+    assert flags_of(project=site.project, ordering="-score")[0].number == 3
+
+
 def test_before_the_reveal_nothing_tells_probability_precision_or_order() -> None:
     site = make_site(flags=3)
     assignment, *_ = assign_first_three(site, site.flags[0])
