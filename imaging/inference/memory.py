@@ -17,7 +17,7 @@ _INTERPRETER = 110 * MIB
 """Python with NumPy, SciPy and this package, before anything is loaded."""
 
 _LIBRARY = {
-    BackendName.OPENVINO_F32: 340 * MIB,
+    BackendName.OPENVINO_F32: 300 * MIB,
     BackendName.OPENVINO_BF16: 260 * MIB,
     BackendName.TORCH: 450 * MIB,
     # With the driver's context, on the side of the processor; not measured on the machine of the other figures.

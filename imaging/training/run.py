@@ -27,6 +27,7 @@ from imaging.training.backgrounds import Ground, load_grounds
 from imaging.training.losses import centre_loss, mask_loss
 from imaging.training.patches import Patch, draw_patch
 from imaging.training.pool import phantom_ground, pool_seeds
+from imaging.training.schedule import average_into, cosine_rate
 
 SHAPE = NetworkShape(channels=(16, 32, 64, 128, 160), strides=(2, 2, 2, 2), features=8)
 BATCH = 4
@@ -129,12 +130,12 @@ def train(plan: Plan) -> Path:
             spent = time.monotonic() - began
             if spent > 60.0 * plan.minutes:
                 break
-            rate = _rate(plan.peak_rate, step, spent / (60.0 * plan.minutes))
+            rate = cosine_rate(peak=plan.peak_rate, step=step, share=spent / (60.0 * plan.minutes))
             for group in optimiser.param_groups:
                 group["lr"] = rate
             history.append(_step(network, optimiser, batch, plan.half_precision))
             step += 1
-            _average(averaged, network, min(AVERAGING, step / (step + 20.0)))
+            average_into(averaged=averaged, network=network, keep=min(AVERAGING, step / (step + 20.0)))
             bar.n = int(spent)
             bar.set_postfix(step=step, loss=f"{np.mean(history[-100:]):.3f}", refresh=False)
             bar.update(0)
@@ -143,11 +144,6 @@ def train(plan: Plan) -> Path:
                 _save(checkpoint, network, optimiser, averaged, step, spent, plan, stream, history)
     _save(checkpoint, network, optimiser, averaged, step, spent, plan, stream, history)
     return checkpoint
-
-
-def _rate(peak: float, step: int, share: float) -> float:
-    warm = min(1.0, (step + 1) / 150.0)
-    return warm * (1e-5 + 0.5 * (peak - 1e-5) * (1.0 + math.cos(math.pi * min(1.0, share))))
 
 
 def _step(
@@ -168,14 +164,6 @@ def _step(
     torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     optimiser.step()
     return float(loss.detach())
-
-
-def _average(averaged: dict[str, torch.Tensor], network: torch.nn.Module, keep: float) -> None:
-    for name, value in network.state_dict().items():
-        if value.dtype.is_floating_point:
-            averaged[name].mul_(keep).add_(value, alpha=1.0 - keep)
-        else:
-            averaged[name].copy_(value)
 
 
 def _save(
