@@ -13,20 +13,7 @@ from imaging.checks.issues import Features, IssueBuilder
 from imaging.checks.places import centre_of
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance, from_log_odds
 from imaging.checks.words import counted
-from imaging.types import AnnotationSet, LabelIssue
-
-LIDC_SCALES = {
-    "subtlety": (1, 5),
-    "internalStructure": (1, 4),
-    "calcification": (1, 6),
-    "sphericity": (1, 5),
-    "margin": (1, 5),
-    "lobulation": (1, 5),
-    "spiculation": (1, 5),
-    "texture": (1, 5),
-    "malignancy": (1, 5),
-}
-"""Lowest and highest rating of each LIDC characteristic (Armato 2011)."""
+from imaging.types import LIDC_SCALES, AnnotationSet, LabelIssue
 
 _INVERTED = ("lobulation", "spiculation")
 """In about a hundred LIDC scans some readers used these two scales backwards (TCIA's notes on the collection)."""

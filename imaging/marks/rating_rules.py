@@ -12,19 +12,7 @@ from statistics import median
 
 from imaging.marks.relations import counted, outlines_met, readers_in_words
 from imaging.marks.types import Kind, Mark, MarkedScan, MarkIssue, Nature
-
-SCALES: Mapping[str, tuple[int, int]] = {
-    "subtlety": (1, 5),
-    "internalStructure": (1, 4),
-    "calcification": (1, 6),
-    "sphericity": (1, 5),
-    "margin": (1, 5),
-    "lobulation": (1, 5),
-    "spiculation": (1, 5),
-    "texture": (1, 5),
-    "malignancy": (1, 5),
-}
-"""Lowest and highest rating of each LIDC characteristic."""
+from imaging.types import LIDC_SCALES
 
 ORDERED = ("subtlety", "sphericity", "margin", "lobulation", "spiculation", "texture", "malignancy")
 KINDS_OF_THING = ("internalStructure", "calcification")
@@ -52,7 +40,7 @@ class RatingsMissing:
     def issues(self, *, scan: MarkedScan) -> Iterator[MarkIssue]:
         """Yield one issue for each such mark."""
         for mark in scan.marks:
-            lacking = [name for name in SCALES if name not in mark.characteristics]
+            lacking = [name for name in LIDC_SCALES if name not in mark.characteristics]
             if mark.outlined and lacking:
                 said = "None of the nine ratings is" if len(lacking) == 9 else f"{_named(lacking)} not"
                 yield _issue(
@@ -117,11 +105,11 @@ class RatingOutOfRange:
             wrong = {
                 name: value
                 for name, value in sorted(mark.characteristics.items())
-                if name in SCALES and not SCALES[name][0] <= value <= SCALES[name][1]
+                if name in LIDC_SCALES and not LIDC_SCALES[name][0] <= value <= LIDC_SCALES[name][1]
             }
             if wrong:
                 said = "; ".join(
-                    f"{_words(name)} is {value} on a scale of {SCALES[name][0]} to {SCALES[name][1]}"
+                    f"{_words(name)} is {value} on a scale of {LIDC_SCALES[name][0]} to {LIDC_SCALES[name][1]}"
                     for name, value in wrong.items()
                 )
                 yield _issue(self.kind, mark, 0.99, f"Out of range: {said}.", {"ratings_out_of_range": len(wrong)})
@@ -249,7 +237,7 @@ class RatingAgainstOthers:
             sheets = _sheets(mark, scan)
             if len(sheets) < 2:
                 continue
-            far = [one for one in (_far(name, mark, sheets) for name in SCALES) if one is not None]
+            far = [one for one in (_far(name, mark, sheets) for name in LIDC_SCALES) if one is not None]
             if not far:
                 continue
             strength = max(one[0] for one in far) + (0.1 if len(sheets) > 2 else 0.0) + 0.1 * (len(far) - 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from imaging.types.issues import Action, AnalysisOutcome, Case, CheckOutcome, LabelIssue, Lesion, Proposal
 from imaging.types.labels import (
+    LIDC_SCALES,
     Algorithm,
     AnnotationImport,
     AnnotationSet,
@@ -22,6 +23,7 @@ from imaging.types.predictions import Candidate, ModelIdentity, OutlineOpinion, 
 from imaging.types.space import Affine, Box, Grid, Index, Mask, PointMm, Sphere, Volume
 
 __all__ = [
+    "LIDC_SCALES",
     "Action",
     "Affine",
     "Algorithm",

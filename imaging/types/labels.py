@@ -8,6 +8,19 @@ from enum import StrEnum
 
 from imaging.types.space import Box, Mask, PointMm, Sphere
 
+LIDC_SCALES: Mapping[str, tuple[int, int]] = {
+    "subtlety": (1, 5),
+    "internalStructure": (1, 4),
+    "calcification": (1, 6),
+    "sphericity": (1, 5),
+    "margin": (1, 5),
+    "lobulation": (1, 5),
+    "spiculation": (1, 5),
+    "texture": (1, 5),
+    "malignancy": (1, 5),
+}
+"""Lowest and highest rating of each LIDC characteristic (Armato et al., Med Phys 38:915, 2011)."""
+
 
 class Category(StrEnum):
     """What a finding is said to be; the LIDC reading process distinguishes exactly the first three.
