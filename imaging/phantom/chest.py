@@ -25,6 +25,7 @@ from imaging.phantom.nodules import (
     render_nodule,
 )
 from imaging.phantom.trees import AxialGrid, Field
+from imaging.phantom.visibility import shows
 from imaging.types import Category, Finding, Grid, Mask, Volume
 
 SMALLEST_MM = 3.0
@@ -33,7 +34,10 @@ LARGEST_MM = 30.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrueNodule:
-    """A nodule that is really there. ``mask`` holds the voxels of which it fills at least half, inside the lung."""
+    """A nodule that is really there. ``mask`` holds the voxels of which it fills at least half, inside the lung.
+
+    ``shows``: whether it changed the picture; one inside a vessel as dense as itself does not.
+    """
 
     nodule_id: str
     centre_mm: tuple[float, float, float]
@@ -43,6 +47,7 @@ class TrueNodule:
     subtlety: int
     malignancy: int
     mask: Mask
+    shows: bool
 
     @property
     def finding(self) -> Finding:
@@ -129,8 +134,11 @@ def chest_phantom(
         mask = _mask(public, rendered.origin, rendered.coverage >= 0.5, anatomy.lungs)
         if mask is None:
             continue
+        box = tuple(slice(start, start + size) for start, size in zip(mask.origin, mask.voxels.shape, strict=True))
+        before = hounsfield[box].copy()
         blend(hounsfield=hounsfield, rendered=rendered)
-        nodules.append(_true_nodule(generator, f"N{len(nodules) + 1:02d}", nodule_shape, site, mask))
+        seen = shows(raised=(hounsfield[box] - before)[mask.voxels])
+        nodules.append(_true_nodule(generator, f"N{len(nodules) + 1:02d}", nodule_shape, site, mask, seen))
     scanned = _scan(generator, hounsfield, blur, grid)
     volume = _volume(scanned, public, seed, thickness)
     return PhantomCase(seed, volume, tuple(nodules), anatomy.lungs, anatomy.vessels)
@@ -217,7 +225,7 @@ def _mask(grid: Grid, origin: tuple[int, int, int], inside: NDArray[np.bool_], l
 
 
 def _true_nodule(
-    generator: np.random.Generator, nodule_id: str, shape: NoduleShape, site: Site, mask: Mask
+    generator: np.random.Generator, nodule_id: str, shape: NoduleShape, site: Site, mask: Mask, seen: bool
 ) -> TrueNodule:
     volume = mask.count * float(np.prod(mask.grid.spacing_mm))
     diameter = float((6.0 * volume / np.pi) ** (1.0 / 3.0))
@@ -234,6 +242,7 @@ def _true_nodule(
         subtlety=int(np.clip(round(easy + 1.0), 1, 5)),
         malignancy=int(np.clip(round(malignant), 1, 5)),
         mask=mask,
+        shows=seen,
     )
 
 

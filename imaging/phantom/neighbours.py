@@ -13,6 +13,7 @@ from imaging.masks.build import box_of, mask_from_voxels
 from imaging.phantom.chest import PhantomCase, TrueNodule
 from imaging.phantom.nodules import Attenuation, Site, blend, draw_nodule, render_nodule
 from imaging.phantom.trees import AxialGrid
+from imaging.phantom.visibility import shows
 from imaging.types import Mask
 
 IN_PLANE_BLUR_MM = 0.5
@@ -88,9 +89,11 @@ def _beside(
         seen = render_nodule(shape=shape, grid=frame, blur_mm=(0.0, IN_PLANE_BLUR_MM, IN_PLANE_BLUR_MM))
         if seen is None:
             continue
+        before = hounsfield[box].copy()
         blend(hounsfield=hounsfield, rendered=seen)
+        raised = (hounsfield[box] - before)[clear]
         mask = mask_from_voxels(grid=case.volume.grid, voxels=clear, origin=bare.origin)
-        return _true_nodule(f"N{len(nodules) + 1:02d}", mask)
+        return _true_nodule(f"N{len(nodules) + 1:02d}", mask, shows(raised=raised))
     return None
 
 
@@ -108,7 +111,7 @@ def _in_box(
     return inside
 
 
-def _true_nodule(nodule_id: str, mask: Mask) -> TrueNodule:
+def _true_nodule(nodule_id: str, mask: Mask, seen: bool) -> TrueNodule:
     diameter = float((6.0 * mask.count * float(np.prod(mask.grid.spacing_mm)) / np.pi) ** (1.0 / 3.0))
     index = np.argwhere(mask.voxels).mean(axis=0) + np.array(mask.origin)
     return TrueNodule(
@@ -120,4 +123,5 @@ def _true_nodule(nodule_id: str, mask: Mask) -> TrueNodule:
         subtlety=int(np.clip(round(diameter / 6.0 + 2.5), 1, 5)),
         malignancy=int(np.clip(round(1.0 + diameter / 8.0), 1, 5)),
         mask=mask,
+        shows=seen,
     )

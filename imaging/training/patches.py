@@ -14,6 +14,7 @@ from scipy import ndimage
 from imaging.inference.network import scale_window
 from imaging.phantom.nodules import Attenuation, NoduleShape, blend, draw_nodule, render_nodule
 from imaging.phantom.trees import AxialGrid
+from imaging.phantom.visibility import shows
 from imaging.training.backgrounds import WORKING_MM, Ground
 
 SIZE = 64
@@ -152,7 +153,11 @@ def _place_one(
     inside = (bare.coverage >= 0.5) & lungs[box]
     if not inside.any() or (inside & ndimage.binary_dilation(taken[box], iterations=2)).any():
         return
+    before = image.copy()
     blend(hounsfield=image, rendered=seen)
+    if not shows(raised=(image[box] - before[box])[inside]):
+        image[...] = before
+        return
     taken[box] |= inside
     mask[box] = np.maximum(mask[box], inside)
     centre = np.argwhere(inside).mean(axis=0) + np.array(bare.origin)

@@ -20,7 +20,7 @@ from imaging.geometry.regions import lung_region
 from imaging.inference.backends import BackendName
 from imaging.inference.bundle import Bundle
 from imaging.inference.predict import predict
-from imaging.phantom.chest import chest_phantom
+from imaging.phantom.chest import PhantomCase, chest_phantom
 from imaging.training.backgrounds import SOURCES
 from imaging.training.scans import read_scan
 from imaging.types import Mask, Volume
@@ -47,7 +47,7 @@ class PlaceGround:
     """A scan on its own grid. Index order (slice, row, column); (n, 3) arrays hold fractional indices.
 
     ``depth``: mm below the lungs' surface, on every ``coarse``-th voxel. ``silent``: where lesions may lie that nobody
-    outlined, None for a phantom. ``lesions``: outlines of all that is known to be there; ``lesion_centres``,
+    outlined or could see, None where there are none. ``lesions``: outlines of all that is known to be there; ``lesion_centres``,
     ``lesion_diameters`` (mm) belong to them, ``lesion_reported``: where the first network saw each, NaN where nowhere.
     ``false_places``, ``false_scores``: what it reports where nothing is. ``bright``: flat indices of vessels and walls.
     ``rim``: indices of places on the lungs' surface. ``profile_mm``: standard deviation of the slice profile.
@@ -133,11 +133,24 @@ def phantom_place_ground(*, seed: int, detector: Bundle) -> PlaceGround:
     return place_ground(
         name=f"phantom-{seed}",
         volume=case.volume,
-        lesions=tuple(nodule.mask for nodule in case.nodules),
-        silent=None,
+        lesions=tuple(nodule.mask for nodule in case.nodules if nodule.shows),
+        silent=_swallowed(case),
         profile_mm=(case.volume.slice_thickness_mm or step) / float(np.sqrt(12.0)),
         detector=detector,
     )
+
+
+def _swallowed(case: PhantomCase) -> NDArray[np.bool_] | None:
+    """Where nodules lie that do not show: nothing is learnt there."""
+    hidden = [nodule.mask for nodule in case.nodules if not nodule.shows]
+    if not hidden:
+        return None
+    silent = np.zeros(case.volume.grid.shape, dtype=np.bool_)
+    for mask in hidden:
+        low = np.maximum(np.array(mask.origin) - 1, 0)
+        high = np.array(mask.origin) + np.array(mask.voxels.shape) + 1
+        silent[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
+    return silent
 
 
 def real_place_grounds(*, folder: Path, without: Sequence[str], detector: Bundle) -> list[tuple[PlaceGround, float]]:

@@ -17,6 +17,7 @@ from imaging.inference.network import scale_window
 from imaging.inference.place_settings import COARSE_MM, FINE_MM, PLACE_SIZE
 from imaging.phantom.nodules import Attenuation, NoduleShape, RenderedNodule, blend, draw_nodule, render_nodule
 from imaging.phantom.trees import AxialGrid
+from imaging.phantom.visibility import shows
 from imaging.training.patches import KINDS
 from imaging.training.place_grounds import CLEAR_MM, PlaceGround
 
@@ -28,8 +29,6 @@ PRESENT_SHARE = 0.35
 """Of the positives in a phantom: nodules that were scanned with it, instead of put in afterwards."""
 NEIGHBOUR_SHARE = 0.35
 TRIES = 80
-SEEN_HU, SEEN_SHARE = 80.0, 0.6
-"""What a nodule has to add to its surroundings on average, and the share of its voxels that it has to show in."""
 
 Field = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -235,8 +234,7 @@ def _put_in(
     before = scene.hounsfield[box].copy()
     blend(hounsfield=scene.hounsfield, rendered=RenderedNodule(rendered.origin, seen, rendered.hounsfield))
     raised = (scene.hounsfield[box] - before)[share[box] >= 0.5]
-    if float(raised.mean()) < SEEN_HU or float((raised > 0.5 * SEEN_HU).mean()) < SEEN_SHARE:
-        # Swallowed by a vessel or the wall: nobody could outline it.
+    if not shows(raised=raised):
         scene.hounsfield[box] = before
         return None
     return share

@@ -23,6 +23,7 @@ def phantom_ground(*, seed: int) -> Ground:
     spacing = case.volume.grid.spacing_mm
     working = working_box(case.volume.hounsfield, spacing)
     lesions = np.zeros(working.hounsfield.shape, dtype=np.bool_)
+    silent = np.zeros_like(lesions)
     centres = []
     for nodule in case.nodules:
         origin = np.array(nodule.mask.origin)
@@ -36,6 +37,10 @@ def phantom_ground(*, seed: int) -> Ground:
         inside = np.all((at >= 0) & (at < np.array(nodule.mask.voxels.shape)), axis=1)
         filled = np.zeros(len(grid), dtype=np.bool_)
         filled[inside] = nodule.mask.voxels[tuple(at[inside].T)]
+        if not nodule.shows:
+            # Neither to be found nor background: nothing is learnt there.
+            silent[tuple(grid.T)] = True
+            continue
         lesions[tuple(grid[filled].T)] = True
         middle = np.argwhere(nodule.mask.voxels).mean(axis=0) + origin
         centres.append([*working.from_scan(middle[None])[0], nodule.diameter_mm / WORKING_MM])
@@ -43,7 +48,7 @@ def phantom_ground(*, seed: int) -> Ground:
         name=f"phantom-{seed}",
         uid=case.volume.series_instance_uid,
         working=working,
-        silent=np.zeros_like(lesions),
+        silent=silent,
         lesions=lesions,
         centres=np.array(centres).reshape(-1, 4),
         slice_blur_mm=spacing_z / float(np.sqrt(12.0)),

@@ -183,6 +183,7 @@ def _true_nodule(
         subtlety=int(np.clip(round(placed.diameter_mm / 6.0 + (2.5 if solid else 1.0)), 1, 5)),
         malignancy=int(np.clip(round(1.0 + placed.diameter_mm / 8.0 + generator.normal(0.0, 0.5)), 1, 5)),
         mask=placed.mask,
+        shows=placed.shows,
     )
 
 

@@ -16,6 +16,7 @@ from scipy import ndimage
 from imaging.geometry.affine import to_patient
 from imaging.geometry.regions import lung_region
 from imaging.masks.build import mask_from_voxels
+from imaging.phantom.visibility import shows
 from imaging.types import Mask, PointMm, Sphere, Volume
 
 FINER = 3
@@ -30,6 +31,7 @@ class TrialNodule:
     diameter_mm: float
     kind: str
     mask: Mask
+    shows: bool
 
 
 def insert_trial_nodules(
@@ -96,11 +98,13 @@ def _put(
     seen = ndimage.gaussian_filter(share, 0.5 / spacing)
     local = hounsfield[box]
     brighter = np.maximum(level + texture, local)
-    hounsfield[box] = local * (1.0 - seen) + brighter * seen
+    changed = local * (1.0 - seen) + brighter * seen
+    raised = (changed - local)[inside]
+    hounsfield[box] = changed
     mask = mask_from_voxels(grid=volume.grid, voxels=inside, origin=(int(low[0]), int(low[1]), int(low[2])))
     middle = np.argwhere(inside).mean(axis=0) + low
     size = float((6.0 * mask.count * float(np.prod(spacing)) / np.pi) ** (1.0 / 3.0))
-    return TrialNodule(to_patient(volume.grid, [float(value) for value in middle]), size, kind, mask)
+    return TrialNodule(to_patient(volume.grid, [float(value) for value in middle]), size, kind, mask, shows(raised=raised))
 
 
 def _cluster(

@@ -110,7 +110,7 @@ def _nodule(sets: Sequence[AnnotationSet]) -> TrueNodule:
             outlines = known
     mask = majority(masks=tuple(outlines))
     diameter = float((6.0 * mask.count * float(np.prod(mask.grid.spacing_mm)) / np.pi) ** (1.0 / 3.0))
-    return TrueNodule("N01", centroid(mask), diameter, Attenuation.SOLID, Site.JUXTAPLEURAL, 5, 5, mask)
+    return TrueNodule("N01", centroid(mask), diameter, Attenuation.SOLID, Site.JUXTAPLEURAL, 5, 5, mask, True)
 
 
 def _prediction(volume: Volume, places: tuple[PointMm, ...], bundle: Bundle, folder: Path) -> Prediction:
