@@ -15,6 +15,7 @@ from django.utils.cache import add_never_cache_headers
 from compliance.recording import Actor, BlankReason
 from qaservice.accounts.models import User
 from qaservice.common.errors import Conflict, InvalidInput, NotFound, NotPermitted, ServiceError, Unavailable
+from qaservice.portal.navigation import menu
 from qaservice.projects.models import Project
 from qaservice.projects.rules import PERMISSIONS, permits
 from qaservice.projects.selectors import project_for, require, roles_of
@@ -93,7 +94,13 @@ def show(
     request: HttpRequest, here: Visit, template: str, context: Mapping[str, object], status: int = 200
 ) -> HttpResponse:
     """Render a page of a project."""
-    shared = {"project": here.project, "roles": sorted(here.roles), "may": here.may}
+    route = request.resolver_match.url_name if request.resolver_match else ""
+    shared = {
+        "project": here.project,
+        "roles": sorted(here.roles),
+        "may": here.may,
+        "menu": menu(key=here.project.key, may=here.may, route=route or ""),
+    }
     return render(request, f"portal/{template}", {**shared, **context}, status=status)
 
 

@@ -35,6 +35,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "qaservice.accounts.apps.AccountsConfig",
     "qaservice.projects.apps.ProjectsConfig",
+    "qaservice.signatures.apps.SignaturesConfig",
     "qaservice.jobs.apps.JobsConfig",
     "qaservice.storage.apps.StorageConfig",
     "qaservice.studies.apps.StudiesConfig",
@@ -42,6 +43,8 @@ INSTALLED_APPS = [
     "qaservice.analysis.apps.AnalysisConfig",
     "qaservice.review.apps.ReviewConfig",
     "qaservice.reports.apps.ReportsConfig",
+    "qaservice.trail.apps.TrailConfig",
+    "qaservice.retention.apps.RetentionConfig",
     "qaservice.api.apps.ApiConfig",
     "qaservice.portal.apps.PortalConfig",
 ]

@@ -1,0 +1,12 @@
+"""The trail of the record: searched, read as the life of one record, exported."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class TrailConfig(AppConfig):
+    """Registers the app."""
+
+    name = "qaservice.trail"
+    label = "trail"
