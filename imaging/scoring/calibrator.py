@@ -1,45 +1,50 @@
 """From a check's reasoned score and what it rests on to the calibrated probability that the label is wrong.
 
-One logistic model a check, on the log-odds of its own score and the named numbers in ``evidence["features"]``, fitted
-to labels that were spoilt on purpose (``imaging.training.fit_scores``). The coefficients ship with the package and say
-where they come from. A check without a model for its very version, or whose model was fitted with the predictions of
-another QA model, keeps its reasoned score, and the evidence says so.
+One additive model a check, on the log-odds of its own score and the named numbers in ``evidence["features"]``, each of
+which may bend, fitted to labels that were spoilt on purpose (``imaging.training.fit_scores``). The coefficients ship
+with the package and say where they come from. A check without a model for its very version, or whose model was fitted
+with the predictions of another QA model, keeps its reasoned score, and the evidence says so.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 
 from imaging.checks.probability import SCORE_BASIS
 from imaging.types import LabelIssue
 
-FORMAT = 1
+FORMAT = 2
 EDGE = 1e-6
 CALIBRATED = "calibrated on known truth"
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureTerm:
-    """What one named number adds to the log-odds.
+    """What one named number adds to the log-odds: straight pieces between knots, level beyond the outermost.
 
-    Present: ``weight * (clipped - centre) / scale``, clipped to ``[low, high]``, the range that was fitted: beyond it
-    nothing is known, so nothing is extrapolated. Absent: ``missing``. ``monotone``: 1 where more may never make the
-    label less suspect, -1 for the opposite, 0 where either may be.
+    ``knots``: rising values of the number; ``steps``: what is added on the way from each to the next, one less than
+    there are knots. Nothing is extrapolated beyond the range that was fitted. ``missing``: what is added where the
+    number is absent. ``monotone``: 1 where more may never make the label less suspect, -1 for the opposite, 0 where
+    either may be.
     """
 
     name: str
-    centre: float
-    scale: float
-    low: float
-    high: float
-    weight: float
+    knots: tuple[float, ...]
+    steps: tuple[float, ...]
     missing: float
     monotone: int
+
+    def effect(self, value: float | None) -> float:
+        """Return the log-odds that a value adds; None and what is not finite count as absent."""
+        if value is None or not math.isfinite(value):
+            return self.missing
+        return sum(step * part for step, part in zip(self.steps, parts_of(value, self.knots), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +70,7 @@ class CheckModel:
     def probability(self, *, score: float, features: Mapping[str, float]) -> float:
         """Return the calibrated probability that the label is wrong, never decreasing in ``score``."""
         odds = self.intercept + self.slope * logit(score)
-        for term in self.terms:
-            value = features.get(term.name)
-            if value is None or not math.isfinite(value):
-                odds += term.missing
-            else:
-                odds += term.weight * (min(max(value, term.low), term.high) - term.centre) / term.scale
+        odds += sum(term.effect(features.get(term.name)) for term in self.terms)
         return min(max(expit(odds), self.floor), self.ceiling)
 
 
@@ -147,7 +147,10 @@ def read_calibration(text: str) -> Calibration:
         raise ValueError(f"a calibration of format {FORMAT} is expected")
     models = {}
     for check, one in content["checks"].items():
-        terms = tuple(FeatureTerm(**term) for term in one["terms"])
+        terms = tuple(
+            FeatureTerm(**{**term, "knots": tuple(term["knots"]), "steps": tuple(term["steps"])})
+            for term in one["terms"]
+        )
         model = CheckModel(**{**one, "check": check, "terms": terms})
         _require_sound(model)
         models[check] = model
@@ -180,6 +183,11 @@ def calibration_as_json(calibration: Calibration) -> str:
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
+def parts_of(value: float, knots: Sequence[float]) -> list[float]:
+    """Return how much of the way from each knot to the next a value has gone, in [0, 1] each."""
+    return [min(max((value - low) / (high - low), 0.0), 1.0) for low, high in pairwise(knots)]
+
+
 def logit(probability: float) -> float:
     """Return the log-odds of a probability, held within 1e-6 of 0 and 1."""
     bounded = min(max(probability, EDGE), 1 - EDGE)
@@ -206,7 +214,7 @@ def _require_sound(model: CheckModel) -> None:
     if not 0 <= model.floor <= model.ceiling <= 1:
         raise ValueError(f"the bounds of {model.check} are no probabilities")
     for term in model.terms:
-        if term.scale <= 0 or term.low > term.high:
-            raise ValueError(f"the range of {term.name} in {model.check} is not one")
-        if term.monotone * term.weight < 0:
-            raise ValueError(f"the weight of {term.name} in {model.check} points against what it must mean")
+        if len(term.steps) != len(term.knots) - 1 or any(low >= high for low, high in pairwise(term.knots)):
+            raise ValueError(f"the knots of {term.name} in {model.check} do not rise, or have not a step between each")
+        if any(term.monotone * step < 0 for step in term.steps):
+            raise ValueError(f"a step of {term.name} in {model.check} points against what it must mean")

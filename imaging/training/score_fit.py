@@ -1,12 +1,15 @@
-"""Fitting a check's probability to known truth: a ridge logistic model with signs that must hold, and what it is worth.
+"""Fitting a check's probability to known truth: additive, with effects that may bend and signs that must hold.
 
-Whole scans are held out together (grouped cross-validation), since the issues of one scan are anything but independent.
+Each number's effect is made of straight pieces between quantiles; whether pieces are worth having, and how hard they
+are held at nothing, is decided on held-out scans. Whole scans are held out together (grouped cross-validation), since
+the issues of one scan are anything but independent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +35,13 @@ LEAST_EXAMPLES = 40
 LEAST_OF_EACH = 12
 """With fewer right or fewer wrong ones only the score itself is recalibrated: features could teach nothing."""
 
+STRAIGHT = (0.01, 0.99)
+BENT = (0.01, 0.2, 0.4, 0.6, 0.8, 0.99)
+"""Quantiles between which an effect is straight. The outermost hundredths are outliers more often than knowledge."""
+
+LEAST_BENT = 200
+"""With fewer examples effects are straight: pieces of so few would follow chance."""
+
 INTERCEPT_STRENGTH = 0.05
 """Holds the intercept where all examples are alike; what so few can show at most is bounded beside it."""
 
@@ -39,6 +49,7 @@ LEAST_PRESENT = 0.05
 """A feature that fewer of a check's examples have than this is left out."""
 
 MONOTONE = {
+    "score": 1,
     "deviation_mm": 1,
     "model_deviation_mm": 1,
     "others_deviation_mm": 1,
@@ -112,18 +123,32 @@ def fit_check(*, examples: Sequence[Example], rests_on_model: bool) -> Fit:
     if len(examples) < LEAST_EXAMPLES or len(set(groups)) < FOLDS:
         why = f"{len(examples)} examples, {int(wrong.sum())} of them wrong, are too few"
         return Fit(check, None, why, len(examples), int(wrong.sum()), before, None, tuple(map(float, raw)))
+    table = _Table.of(examples)
     tried = []
-    choices = [_names(examples), []] if least >= LEAST_OF_EACH else [[]]
-    for strength in STRENGTHS:
-        for names in choices:
-            held_out = _out_of_fold(examples, groups, names, strength, rests_on_model)
-            tried.append((quality(scores=held_out, truths=wrong).log_loss, strength, names, held_out))
-    loss, strength, names, held_out = min(tried, key=lambda one: (one[0], -one[1], len(one[2])))
+    for shape in _shapes(table, least):
+        for strength in STRENGTHS if shape.names else STRENGTHS[:1]:
+            held_out = _out_of_fold(table, groups, shape, strength)
+            tried.append((quality(scores=held_out, truths=wrong).log_loss, strength, shape, held_out))
+    loss, strength, shape, held_out = min(tried, key=lambda one: (one[0], -one[1], one[2].size))
     after = quality(scores=held_out, truths=wrong)
     if loss >= before.log_loss:
         why = "no fit was better than the reasoned score on held-out scans"
         return Fit(check, None, why, len(examples), int(wrong.sum()), before, after, tuple(map(float, raw)))
-    model = _model(examples, names, strength, check, version, rests_on_model)
+    every = np.arange(len(examples))
+    terms, weights = _learnt(table, every, shape, strength)
+    edge = 1 / (len(examples) + 2)
+    model = CheckModel(
+        check=check,
+        version=version,
+        intercept=round(float(weights[0]), 6),
+        slope=round(float(weights[1]), 6),
+        terms=tuple(_rounded(terms, weights)),
+        floor=round(edge, 6),
+        ceiling=round(1 - edge, 6),
+        examples=len(examples),
+        wrong=int(wrong.sum()),
+        rests_on_model=rests_on_model,
+    )
     return Fit(check, model, "", len(examples), int(wrong.sum()), before, after, tuple(map(float, held_out)))
 
 
@@ -165,28 +190,66 @@ def _loss(linear: FloatArray, truths: BoolArray) -> float:
     return float(np.sum(np.logaddexp(0.0, linear) - truths * linear))
 
 
-def _names(examples: Sequence[Example]) -> list[str]:
-    """Return the features that are worth fitting: measured often enough, and not all alike."""
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Which numbers take part, and between which quantiles their effects are straight."""
+
+    names: tuple[str, ...]
+    quantiles: tuple[float, ...]
+
+    @property
+    def size(self) -> int:
+        return len(self.names) * len(self.quantiles)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """Examples of one check as columns, (n,) each: NaN where a number is absent. ``odds``: of the check's own score."""
+
+    check: str
+    odds: FloatArray
+    wrong: FloatArray
+    columns: Mapping[str, FloatArray]
+
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> _Table:
+        names = sorted({name for one in examples for name in one.features})
+        columns = {name: np.array([one.features.get(name, np.nan) for one in examples]) for name in names}
+        return cls(
+            examples[0].check,
+            np.array([logit(one.score) for one in examples]),
+            np.array([one.wrong for one in examples], dtype=np.float64),
+            columns,
+        )
+
+
+def _shapes(table: _Table, least: int) -> list[_Shape]:
+    nothing = _Shape((), STRAIGHT)
+    if least < LEAST_OF_EACH:
+        return [nothing]
+    names = _names(table)
+    straight = [_Shape(tuple(name for name in names if name != "score"), STRAIGHT), nothing]
+    return [_Shape(names, BENT), *straight] if len(table.odds) >= LEAST_BENT else straight
+
+
+def _names(table: _Table) -> tuple[str, ...]:
+    """Return the numbers that are worth fitting: measured often enough, and not all alike."""
     found = []
-    for name in sorted({name for one in examples for name in one.features} - {"score"}):
-        values = [one.features[name] for one in examples if name in one.features]
-        if len(values) >= max(LEAST_OF_EACH, LEAST_PRESENT * len(examples)) and (
-            max(values) > min(values) or len(values) < len(examples)
+    for name, column in table.columns.items():
+        values = column[np.isfinite(column)]
+        if len(values) >= max(LEAST_OF_EACH, LEAST_PRESENT * len(column)) and (
+            float(np.ptp(values)) > 0 or len(values) < len(column)
         ):
             found.append(name)
-    return found
+    return tuple(found)
 
 
-def _out_of_fold(
-    examples: Sequence[Example], groups: Sequence[str], names: Sequence[str], strength: float, rests_on_model: bool
-) -> FloatArray:
-    held_out = np.empty(len(examples), dtype=np.float64)
+def _out_of_fold(table: _Table, groups: Sequence[str], shape: _Shape, strength: float) -> FloatArray:
+    held_out = np.empty(len(groups), dtype=np.float64)
     for train, test in _folds(groups):
-        kept = [examples[place] for place in train]
-        model = _model(kept, names, strength, kept[0].check, kept[0].version, rests_on_model)
-        held_out[test] = [
-            model.probability(score=examples[place].score, features=examples[place].features) for place in test
-        ]
+        terms, weights = _learnt(table, train, shape, strength)
+        edge = 1 / (len(train) + 2)
+        held_out[test] = np.clip(special.expit(_design(table, test, terms) @ weights), edge, 1 - edge)
     return held_out
 
 
@@ -197,78 +260,39 @@ def _folds(groups: Sequence[str]) -> list[tuple[NDArray[np.int64], NDArray[np.in
     return list(splitter.split(np.zeros((len(groups), 1)), groups=list(groups)))
 
 
-def _model(
-    examples: Sequence[Example],
-    names: Sequence[str],
-    strength: float,
-    check: str,
-    version: str,
-    rests_on_model: bool,
-) -> CheckModel:
-    blank = [_blank_term(examples, name, check) for name in names]
-    design = _design(examples, blank)
-    wrong = np.array([one.wrong for one in examples], dtype=np.float64)
-    weights = _weights(design, wrong, blank, strength)
-    count = len(blank)
-    terms = tuple(
-        FeatureTerm(
-            name=term.name,
-            centre=term.centre,
-            scale=term.scale,
-            low=term.low,
-            high=term.high,
-            weight=round(float(weights[2 + place]), 6) + 0.0,
-            missing=round(float(weights[2 + count + place]), 6) + 0.0,
-            monotone=term.monotone,
-        )
-        for place, term in enumerate(blank)
-    )
-    edge = 1 / (len(examples) + 2)
-    return CheckModel(
-        check=check,
-        version=version,
-        intercept=round(float(weights[0]), 6),
-        slope=round(float(weights[1]), 6),
-        terms=terms,
-        floor=round(edge, 6),
-        ceiling=round(1 - edge, 6),
-        examples=len(examples),
-        wrong=int(wrong.sum()),
-        rests_on_model=rests_on_model,
-    )
+def _learnt(
+    table: _Table, rows: NDArray[np.int64], shape: _Shape, strength: float
+) -> tuple[list[FeatureTerm], FloatArray]:
+    """Return the terms, still without steps, and the weights: intercept, slope, every term's pieces and absence."""
+    terms = [_blank_term(table.columns[name][rows], name, table.check, shape.quantiles) for name in shape.names]
+    return terms, _weights(_design(table, rows, terms), table.wrong[rows], terms, strength)
 
 
-def _blank_term(examples: Sequence[Example], name: str, check: str) -> FeatureTerm:
-    values = np.array([one.features[name] for one in examples if name in one.features], dtype=np.float64)
-    if len(values) == 0:
-        # A fold may have none of a rare number.
-        values = np.zeros(1)
-    # The outermost hundredths are outliers more often than knowledge.
-    low, high = (float(value) for value in np.quantile(values, [0.01, 0.99]))
-    clipped = np.clip(values, low, high)
-    scale = float(clipped.std()) or 1.0
+def _blank_term(column: FloatArray, name: str, check: str, quantiles: tuple[float, ...]) -> FeatureTerm:
+    values = column[np.isfinite(column)]
+    # A fold may have none of a rare number, or only one value of it.
+    spread = np.unique(np.round(np.quantile(values, quantiles), 6)) if len(values) else np.zeros(1)
+    knots = spread if len(spread) > 1 else np.array([spread[0], spread[0] + 1.0])
     monotone = MONOTONE_OF.get((check, name), MONOTONE.get(name, 0))
-    return FeatureTerm(name, round(float(clipped.mean()), 6), round(max(scale, 1e-6), 6), low, high, 0.0, 0.0, monotone)
+    return FeatureTerm(name, tuple(float(knot) for knot in knots), (0.0,) * (len(knots) - 1), 0.0, monotone)
 
 
-def _design(examples: Sequence[Example], terms: Sequence[FeatureTerm]) -> FloatArray:
-    """(n, 2 + 2 terms): one, log-odds, standardised values (0 where absent), indicators of absence."""
-    rows = np.zeros((len(examples), 2 + 2 * len(terms)), dtype=np.float64)
-    for row, one in zip(rows, examples, strict=True):
-        row[0], row[1] = 1.0, logit(one.score)
-        for place, term in enumerate(terms):
-            value = one.features.get(term.name)
-            if value is None:
-                row[2 + len(terms) + place] = 1.0
-            else:
-                row[2 + place] = (min(max(value, term.low), term.high) - term.centre) / term.scale
-    return rows
+def _design(table: _Table, rows: NDArray[np.int64], terms: Sequence[FeatureTerm]) -> FloatArray:
+    """(n, 2 + pieces and one absence for each term): one, log-odds, how far along each piece, whether absent."""
+    parts = [np.ones(len(rows)), table.odds[rows]]
+    for term in terms:
+        values = table.columns[term.name][rows]
+        there = np.isfinite(values)
+        for low, high in pairwise(term.knots):
+            parts.append(np.where(there, np.clip((values - low) / (high - low), 0.0, 1.0), 0.0))
+        parts.append((~there).astype(np.float64))
+    return np.column_stack(parts)
 
 
 def _weights(design: FloatArray, wrong: FloatArray, terms: Sequence[FeatureTerm], strength: float) -> FloatArray:
-    count = len(terms)
-    pull = np.concatenate([[INTERCEPT_STRENGTH, SLOPE_STRENGTH], np.full(2 * count, strength)])
-    target = np.concatenate([[0.0, 1.0], np.zeros(2 * count)])
+    count = design.shape[1] - 2
+    pull = np.concatenate([[INTERCEPT_STRENGTH, SLOPE_STRENGTH], np.full(count, strength)])
+    target = np.concatenate([[0.0, 1.0], np.zeros(count)])
 
     def loss(weights: FloatArray) -> tuple[float, FloatArray]:
         linear = design @ weights
@@ -279,8 +303,16 @@ def _weights(design: FloatArray, wrong: FloatArray, terms: Sequence[FeatureTerm]
 
     signs: list[tuple[float | None, float | None]] = [(None, None), (0.0, None)]
     for term in terms:
-        signs.append((0.0 if term.monotone > 0 else None, 0.0 if term.monotone < 0 else None))
-    signs += [(None, None)] * count
-    options = {"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-7}
+        piece = (0.0 if term.monotone > 0 else None, 0.0 if term.monotone < 0 else None)
+        signs += [piece] * len(term.steps) + [(None, None)]
+    options = {"maxiter": 500, "ftol": 1e-9, "gtol": 1e-6}
     fit = optimize.minimize(loss, x0=target, jac=True, method="L-BFGS-B", bounds=signs, options=options)
     return np.asarray(fit.x, dtype=np.float64)
+
+
+def _rounded(terms: Sequence[FeatureTerm], weights: FloatArray) -> Iterator[FeatureTerm]:
+    place = 2
+    for term in terms:
+        own = [round(float(weight), 6) + 0.0 for weight in weights[place : place + len(term.steps) + 1]]
+        place += len(own)
+        yield replace(term, steps=tuple(own[:-1]), missing=own[-1])

@@ -73,7 +73,7 @@ def model(
 
 def deviation(*, weight: float = 0.8, missing: float = -0.3) -> FeatureTerm:
     """A term on a deviation in millimetres, fitted between 0.5 and 6 mm."""
-    return FeatureTerm("deviation_mm", 2.0, 1.5, 0.5, 6.0, weight, missing, 1)
+    return FeatureTerm("deviation_mm", (0.5, 2.0, 6.0), (weight, 2 * weight), missing, 1)
 
 
 probabilities = st.floats(min_value=0.0, max_value=1.0, allow_nan=False)

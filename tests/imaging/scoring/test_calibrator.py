@@ -69,6 +69,11 @@ def test_no_probability_is_surer_than_the_examples_allow(score: float, millimetr
     assert 0.01 <= fitted.probability(score=score, features=features) <= 0.99
 
 
+def test_an_effect_goes_straight_from_knot_to_knot() -> None:
+    term = deviation(weight=1.0)
+    assert [term.effect(value) for value in (0.0, 0.5, 1.25, 2.0, 4.0, 6.0, 9.0)] == [0, 0, 0.5, 1, 2, 3, 3]
+
+
 def test_a_number_that_was_not_measured_has_a_weight_of_its_own() -> None:
     fitted = model(terms=(deviation(missing=-2.0),))
     absent = fitted.probability(score=0.5, features={})
@@ -123,8 +128,9 @@ def test_a_calibration_survives_its_file() -> None:
     ("spoilt", "said"),
     [
         (model(slope=-0.1), "slope"),
-        (model(terms=(replace(deviation(), weight=-1.0),)), "points against"),
-        (model(terms=(replace(deviation(), scale=0.0),)), "range"),
+        (model(terms=(replace(deviation(), steps=(1.0, -1.0)),)), "points against"),
+        (model(terms=(replace(deviation(), knots=(0.5, 6.0, 2.0)),)), "do not rise"),
+        (model(terms=(replace(deviation(), steps=(1.0,)),)), "do not rise"),
         (replace(model(), floor=0.9, ceiling=0.1), "bounds"),
     ],
 )
@@ -135,8 +141,8 @@ def test_a_file_that_breaks_a_promise_is_refused(spoilt, said: str) -> None:
 
 
 def test_a_file_of_another_format_is_refused() -> None:
-    with pytest.raises(ValueError, match="format 1"):
-        read_calibration('{"format": 2}')
+    with pytest.raises(ValueError, match="format 2"):
+        read_calibration('{"format": 1}')
 
 
 def test_the_shipped_calibration_reads_and_says_where_it_comes_from() -> None:

@@ -48,19 +48,18 @@ def test_scores_that_are_off_come_out_calibrated_on_scans_that_were_held_out() -
 def test_a_telling_number_is_used_and_its_direction_kept() -> None:
     fit = fit_check(examples=examples(), rests_on_model=False)
     assert fit.model is not None
-    weights = {term.name: term.weight for term in fit.model.terms}
-    assert weights["model_deviation_mm"] > 0.5
-    assert abs(weights["slice_step_mm"]) < 0.3
-    assert "score" not in weights
+    gained = {term.name: sum(term.steps) for term in fit.model.terms}
+    assert gained["model_deviation_mm"] > 1.5
+    assert abs(gained["slice_step_mm"]) < 0.9
 
 
 def test_a_number_that_must_raise_the_probability_never_lowers_it_though_the_examples_say_so() -> None:
     fit = fit_check(examples=examples(weight=-0.8), rests_on_model=False)
     assert fit.model is not None
-    assert all(term.weight >= 0 for term in fit.model.terms if term.name == "model_deviation_mm")
+    assert all(step >= 0 for term in fit.model.terms if term.name == "model_deviation_mm" for step in term.steps)
     free = fit_check(examples=examples(weight=-0.8, name="volume_mm3"), rests_on_model=False)
     assert free.model is not None
-    assert {term.name: term.weight for term in free.model.terms}["volume_mm3"] < -0.5
+    assert {term.name: sum(term.steps) for term in free.model.terms}["volume_mm3"] < -1.5
 
 
 def test_the_slope_is_never_negative_even_where_the_score_points_the_wrong_way() -> None:
