@@ -59,8 +59,10 @@ class Event(LedgerTable):
     class Meta:
         ordering = ["occurred_at", "id"]
         indexes = [
-            models.Index(fields=["subject_type", "subject_id"], name="event_by_subject"),
-            models.Index(fields=["project_key", "occurred_at"], name="event_by_project"),
+            # The id first: it nearly names the record, and a search may not know the type.
+            models.Index(fields=["subject_id", "subject_type"], name="event_by_record"),
+            # A page of a project's trail is read off this index, from where the last one ended.
+            models.Index(fields=["project_key", "occurred_at", "id"], name="event_by_time"),
             models.Index(fields=["kind"], name="event_by_kind"),
         ]
         constraints = [
