@@ -3,14 +3,16 @@
 Weights are the running average of the training. What was measured (``imaging.training.evaluate``) goes in with
 ``--measured FILE``; without it the bundle is uncalibrated and says so. ``--judged FILE`` adds which scans it was judged
 on (``imaging.training.judge``) and what it found of what was there; outside of those it abstains. ``--places DIR``
-adds the place network of a training by ``imaging.training.run_places``.
+adds the place network of a training by ``imaging.training.run_places``, ``--places-from-bundle DIR`` that of a bundle.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 
 import monai
@@ -25,6 +27,7 @@ from imaging.inference.bundle import (
     PLACE_WEIGHTS,
     REFERENCE,
     WEIGHTS,
+    load_bundle,
 )
 from imaging.inference.detectability import detectability_content
 from imaging.inference.network import WINDOW_HU
@@ -47,7 +50,6 @@ APPLICABILITY: dict[str, object] = {
     "least_lung_length_mm": 80.0,
 }
 """Stated by a bundle that was judged; a bundle that was not has nothing to state."""
-PLACE_COMMAND = "python -m imaging.training.run_places --output DIR --detector BUNDLE --backgrounds DIR"
 SOURCE = "40 synthetic scans that no training has seen"
 UNMEASURED = {
     "calibration": [[0.0, 0.0], [1.0, 1.0]],
@@ -58,6 +60,14 @@ UNMEASURED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class PlaceWeights:
+    """A place network to go into a bundle. ``content``: of its file of weights; ``lineage``: of its training."""
+
+    content: bytes
+    lineage: dict[str, object]
+
+
 def export(
     *,
     training: Path,
@@ -65,12 +75,12 @@ def export(
     version: str,
     measured: Path | None,
     judged: Path | None,
-    places: Path | None = None,
+    places: PlaceWeights | None = None,
 ) -> str:
     """Write weights, configuration and manifest into ``bundle`` and return the digest that pins it.
 
     ``judged``: what ``imaging.training.judge`` said of the bundle before; it changes none of the bundle's answers.
-    ``places``: folder of the place network's training; None for a bundle of the first network alone.
+    ``places``: the place network, None for a bundle of the first network alone.
     ``docs/`` and ``LICENSE`` in the bundle are left as they are and become part of the manifest.
     """
     lineage = json.loads((training / "lineage.json").read_text())
@@ -82,14 +92,16 @@ def export(
     for name in (*GRAPH, REFERENCE, PLACE_WEIGHTS, *PLACE_GRAPH, PLACE_REFERENCE):
         # Those of weights that were here before would speak for these.
         (bundle / name).unlink(missing_ok=True)
-    _save_weights(training, bundle / WEIGHTS)
+    (bundle / WEIGHTS).write_bytes(_averaged(training))
     metadata = _metadata(version, lineage, known)
     training_config = _training(lineage)
     if places is not None:
-        _save_weights(places, bundle / PLACE_WEIGHTS)
-        place_lineage = json.loads((places / "lineage.json").read_text())
-        metadata = _with_places(metadata, known, place_lineage)
-        training_config["places"] = {"command": PLACE_COMMAND, "lineage": place_lineage}
+        (bundle / PLACE_WEIGHTS).write_bytes(places.content)
+        metadata = _with_places(metadata, known, places.lineage)
+        training_config["places"] = {
+            "command": _command("run_places --output DIR --detector BUNDLE", places.lineage),
+            "lineage": places.lineage,
+        }
     _write(bundle / METADATA, metadata)
     _write(bundle / "configs" / "inference.json", _inference())
     _write(bundle / "configs" / "train.json", training_config)
@@ -108,9 +120,31 @@ def _stated(judged: dict[str, dict[str, object]]) -> dict[str, object]:
     }
 
 
-def _save_weights(training: Path, file: Path) -> None:
+def places_of_training(folder: Path) -> PlaceWeights:
+    """Return the place network of a training by ``imaging.training.run_places``."""
+    return PlaceWeights(_averaged(folder), json.loads((folder / "lineage.json").read_text()))
+
+
+def places_of_bundle(folder: Path) -> PlaceWeights:
+    """Return the place network of a bundle, byte for byte, with its lineage.
+
+    Raises BundleError for a bundle that is not what its manifest says; ValueError for one without such a network, with
+    one of another shape, or without its lineage.
+    """
+    bundle = load_bundle(folder, expected_sha256=None)
+    if bundle.places is None or bundle.places.shape != PLACE_SHAPE:
+        raise ValueError(f"{folder} holds no place network of the shape that is trained here")
+    lineage = json.loads((folder / METADATA).read_text())["lineage"].get("places")
+    if lineage is None:
+        raise ValueError(f"{folder} does not say what its place network was trained on")
+    return PlaceWeights(bundle.places.weights, lineage)
+
+
+def _averaged(training: Path) -> bytes:
     state = torch.load(training / "checkpoint.pt", weights_only=True)
-    torch.save({name: _small(name, value) for name, value in state["averaged"].items()}, file)
+    content = io.BytesIO()
+    torch.save({name: _small(name, value) for name, value in state["averaged"].items()}, content)
+    return content.getvalue()
 
 
 def _with_places(
@@ -224,11 +258,28 @@ def _inference() -> dict[str, object]:
 
 
 def _training(lineage: dict[str, object]) -> dict[str, object]:
-    minutes, seed = lineage["minutes"], lineage["seed"]
-    return {
-        "command": f"python -m imaging.training.run --output DIR --backgrounds DIR --minutes {minutes} --seed {seed}",
-        "lineage": lineage,
-    }
+    return {"command": _command("run --output DIR", lineage), "lineage": lineage}
+
+
+def _command(wanted: str, lineage: dict[str, object]) -> str:
+    """Return what trains such weights: by steps, which is repeatable, where the training went by them."""
+    if "averaged_from" in lineage:
+        return "python -m imaging.training.average --of DIR DIR --output DIR"
+    steps = lineage.get("planned_steps")
+    length = f"--minutes {lineage['minutes']}" if steps is None else f"--steps {steps}"
+    parts = [f"python -m imaging.training.{wanted} {length} --seed {lineage['seed']}"]
+    if lineage.get("background_series_instance_uids"):
+        parts.append("--backgrounds DIR")
+    if lineage.get("started_from") is not None:
+        parts.append("--start-from DIR")
+    if "peak_rate" in lineage:
+        parts.append(f"--peak-rate {lineage['peak_rate']}")
+    left_out = lineage.get("without")
+    assert left_out is None or isinstance(left_out, list)
+    parts.extend(f"--without {name}" for name in left_out or ())
+    if lineage.get("bfloat16") is False:
+        parts.append("--full-precision")
+    return " ".join(parts)
 
 
 def _write(path: Path, content: dict[str, object]) -> None:
@@ -243,15 +294,22 @@ def main() -> None:
     parser.add_argument("--version", required=True)
     parser.add_argument("--measured", type=Path, help="JSON from imaging.training.evaluate")
     parser.add_argument("--judged", type=Path, help="judged.json from imaging.training.judge")
-    parser.add_argument("--places", type=Path, help="the same of the place network (imaging.training.run_places)")
+    second = parser.add_mutually_exclusive_group()
+    second.add_argument("--places", type=Path, help="the same of the place network (imaging.training.run_places)")
+    second.add_argument("--places-from-bundle", type=Path, help="a bundle whose place network is taken over as it is")
     given = parser.parse_args()
+    places = None
+    if given.places is not None:
+        places = places_of_training(given.places)
+    elif given.places_from_bundle is not None:
+        places = places_of_bundle(given.places_from_bundle)
     digest = export(
         training=given.training,
         bundle=given.bundle,
         version=given.version,
         measured=given.measured,
         judged=given.judged,
-        places=given.places,
+        places=places,
     )
     print(digest)  # noqa: T201 - the command's answer
 

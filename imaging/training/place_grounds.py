@@ -47,8 +47,9 @@ class PlaceGround:
     """A scan on its own grid. Index order (slice, row, column); (n, 3) arrays hold fractional indices.
 
     ``depth``: mm below the lungs' surface, on every ``coarse``-th voxel. ``silent``: where lesions may lie that nobody
-    outlined or could see, None where there are none. ``lesions``: outlines of all that is known to be there; ``lesion_centres``,
-    ``lesion_diameters`` (mm) belong to them, ``lesion_reported``: where the first network saw each, NaN where nowhere.
+    outlined or could see, None where there are none. ``lesions``: outlines of all that is known to be there;
+    ``lesion_centres``, ``lesion_diameters`` (mm) belong to them, ``lesion_reported``: where the first network saw each,
+    NaN where nowhere.
     ``false_places``, ``false_scores``: what it reports where nothing is. ``bright``: flat indices of vessels and walls.
     ``rim``: indices of places on the lungs' surface. ``profile_mm``: standard deviation of the slice profile.
     """

@@ -104,7 +104,9 @@ def _put(
     mask = mask_from_voxels(grid=volume.grid, voxels=inside, origin=(int(low[0]), int(low[1]), int(low[2])))
     middle = np.argwhere(inside).mean(axis=0) + low
     size = float((6.0 * mask.count * float(np.prod(spacing)) / np.pi) ** (1.0 / 3.0))
-    return TrialNodule(to_patient(volume.grid, [float(value) for value in middle]), size, kind, mask, shows(raised=raised))
+    return TrialNodule(
+        to_patient(volume.grid, [float(value) for value in middle]), size, kind, mask, shows(raised=raised)
+    )
 
 
 def _cluster(

@@ -118,7 +118,8 @@ def calibration_trials(scans: Path) -> Iterator[Trial]:
     for planned in fit_phantoms():
         case = planned.make()
         own = tuple(
-            TrialNodule(one.centre_mm, one.diameter_mm, one.attenuation.value, one.mask, one.shows) for one in case.nodules
+            TrialNodule(one.centre_mm, one.diameter_mm, one.attenuation.value, one.mask, one.shows)
+            for one in case.nodules
         )
         yield Trial(f"phantom-{planned.seed}", case.volume, own, ())
     for source in SOURCES:

@@ -15,7 +15,7 @@ from imaging.inference.place_settings import PLACE_SHAPE, PlaceCalibration
 from imaging.lineage import AS_THEY_ARE, is_trained_phantom, known_uids, lineage_of
 from imaging.phantom.chest import synthetic_uid
 from imaging.training import export as module
-from imaging.training.export import UNMEASURED, export
+from imaging.training.export import UNMEASURED, export, places_of_bundle, places_of_training
 from imaging.training.run import SHAPE
 
 pytestmark = pytest.mark.slow
@@ -90,14 +90,22 @@ def test_an_export_with_a_place_network_carries_all_of_it_and_refuses_what_it_wa
     places.mkdir()
     torch.manual_seed(3)
     torch.save({"averaged": build_place_network(PLACE_SHAPE).state_dict()}, places / "checkpoint.pt")
-    seen = {"phantom_seeds": [20_000_001, 20_000_004], "background_series_instance_uids": {"somewhere": "1.2.840.77.5"}}
+    seen = {
+        "phantom_seeds": [20_000_001, 20_000_004],
+        "background_series_instance_uids": {"somewhere": "1.2.840.77.5"},
+        "planned_steps": 40,
+        "seed": 3,
+        "without": ["elsewhere"],
+    }
     (places / "lineage.json").write_text(json.dumps(seen))
     measured = tmp_path / "measured.json"
     fitted = {"place_calibration": {"intercept": -1.0, "first": 0.5, "place": 0.75}}
     measured.write_text(json.dumps({**KNOWN, **fitted, "outline_calibration": {"scale": 0.5, "offset": 0.1}}))
     first = training(tmp_path / "a", 1)
     folder = tmp_path / "bundle"
-    export(training=first, bundle=folder, version="1", measured=measured, judged=None, places=places)
+    export(
+        training=first, bundle=folder, version="1", measured=measured, judged=None, places=places_of_training(places)
+    )
     bundle = load_bundle(folder, expected_sha256=None)
     assert bundle.settings.places is not None
     assert bundle.settings.places.calibration == PlaceCalibration(-1.0, 0.5, 0.75)
@@ -116,7 +124,24 @@ def test_an_export_with_a_place_network_carries_all_of_it_and_refuses_what_it_wa
     assert is_trained_phantom(
         lineage=lineage, series_instance_uid=series, shape=shape, spacing_mm=spacing, names=[AS_THEY_ARE]
     )
+    told = json.loads((folder / "configs" / "train.json").read_text())
+    assert "--steps 40 --seed 3 --backgrounds DIR --without elsewhere" in told["places"]["command"]
+    assert "--minutes 1.0 --seed 1" in told["command"]
+    # Taken over into another bundle, even over the bundle that it comes from: the same weights, the same lineage.
+    second = training(tmp_path / "b", 2)
+    for target in (tmp_path / "other", folder):
+        taken = places_of_bundle(folder)
+        export(training=second, bundle=target, version="2", measured=measured, judged=None, places=taken)
+        again = load_bundle(target, expected_sha256=None)
+        assert again.places is not None
+        assert again.places.weights == bundle.places.weights
+        assert again.weights != bundle.weights
+        assert again.settings.places == bundle.settings.places
+        lineage = lineage_of(json.loads((target / METADATA).read_text()))
+        assert "1.2.840.77.5" in known_uids(lineage=lineage, names=[AS_THEY_ARE])
     # Without it over the same files: nothing of the place network may be left.
     export(training=first, bundle=folder, version="2", measured=measured, judged=None)
     assert load_bundle(folder, expected_sha256=None).places is None
     assert not any((folder / name).exists() for name in (PLACE_WEIGHTS, *PLACE_GRAPH))
+    with pytest.raises(ValueError, match="no place network"):
+        places_of_bundle(folder)

@@ -74,7 +74,9 @@ def test_a_fit_of_both_networks_is_what_the_export_takes_and_gives_scores_as_pro
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = chest_phantom(seed=21, shape=(40, 112, 112), spacing_mm=(4.0, 3.0, 3.0), nodule_count=6)
-    own = tuple(TrialNodule(one.centre_mm, one.diameter_mm, one.attenuation.value, one.mask, one.shows) for one in case.nodules)
+    own = tuple(
+        TrialNodule(one.centre_mm, one.diameter_mm, one.attenuation.value, one.mask, one.shows) for one in case.nodules
+    )
     monkeypatch.setattr(fit, "calibration_trials", lambda scans: iter([Trial("phantom", case.volume, own, ())]))
     bundle = load_bundle(with_places(make_bundle(tmp_path)), expected_sha256=None)
     found = fit.fit_both(bundle=bundle, scans=tmp_path)

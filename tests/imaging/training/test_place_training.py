@@ -13,6 +13,7 @@ from imaging.lineage import lineage_of
 from imaging.phantom.chest import chest_phantom
 from imaging.training import place_grounds as grounds_module
 from imaging.training import run_places as module
+from imaging.training.loop import Course
 from imaging.training.place_grounds import (
     POOL_SIZE,
     RENEW_EVERY_STEPS,
@@ -154,24 +155,25 @@ def test_an_interrupted_training_goes_on_and_states_all_that_it_saw(
 ) -> None:
     monkeypatch.setattr(grounds_module, "phantom_place_ground", small_ground)
     monkeypatch.setattr(module, "BATCH", 2)
-    plan = Plan(
+    course = Course(
         output=tmp_path / "training",
-        detector=detector.path,
-        backgrounds=None,
-        without=(),
         start_from=None,
         peak_rate=1e-3,
-        minutes=0.02,
+        steps=2,
+        minutes=None,
         resume=False,
         seed=3,
         threads=1,
         half_precision=True,
     )
+    plan = Plan(course=course, detector=detector.path, backgrounds=None, without=())
     first = torch.load(train(plan), weights_only=True)
-    second = torch.load(train(replace(plan, minutes=0.06, resume=True)), weights_only=True)
-    assert 0 < first["step"] < second["step"]
+    later = replace(plan, course=replace(course, steps=4, resume=True))
+    second = torch.load(train(later), weights_only=True)
+    assert (first["step"], second["step"]) == (2, 4)
     assert first["network"].keys() == second["averaged"].keys()
-    lineage = json.loads((plan.output / "lineage.json").read_text())
+    assert not torch.equal(first["averaged"]["outline.weight"], second["averaged"]["outline.weight"])
+    lineage = json.loads((course.output / "lineage.json").read_text())
     seen = lineage_of({"lineage": {"seed": 1, "phantom_seeds": [5, 6], "places": lineage}})
     assert range(5, 7) in seen.phantom_seeds
     assert all(
