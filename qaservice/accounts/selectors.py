@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from qaservice.accounts.models import ApiToken, User
 from qaservice.common.clock import now
@@ -28,3 +28,10 @@ def user_by_token(token: str) -> User | None:
 def user_by_name(username: str) -> User | None:
     """Return the user of that name, active or not, or None."""
     return User.objects.filter(username=username).first()
+
+
+def live_tokens(*, user: User) -> QuerySet[ApiToken]:
+    """Return the bearer tokens that still open the API for ``user``, newest first."""
+    return ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now()), user=user, revoked_at=None).order_by(
+        "-created_at"
+    )

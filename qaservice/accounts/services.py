@@ -5,12 +5,11 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
-
 from compliance.recording import Actor, change, record_event
 from qaservice.accounts.models import ApiToken, User, UserKind
+from qaservice.accounts.passwords import checked_password
 from qaservice.accounts.selectors import token_digest
+from qaservice.accounts.sessions import end_sessions
 from qaservice.common.clock import now
 from qaservice.common.errors import Conflict, InvalidInput
 from qaservice.common.transitions import amend
@@ -27,8 +26,12 @@ def create_user(
     email: str = "",
     credentials: str = "",
     is_administrator: bool = False,
+    password_is_temporary: bool = False,
 ) -> User:
     """Open an account and return it. Without a password the account cannot log in until one is set.
+
+    Whoever opens it knows the password, so the person signs nothing before changing it; a temporary one has to be
+    changed before anything else is done.
 
     Raises InvalidInput for a weak password or an unusable name, Conflict where the username was ever issued (REQ-25).
     """
@@ -44,15 +47,13 @@ def create_user(
         email=email,
         credentials=credentials,
         is_administrator=is_administrator,
+        password_must_change=password_is_temporary,
+        password_changed_at=now(),
     )
     if password is None:
         user.set_unusable_password()
     else:
-        try:
-            validate_password(password, user)
-        except ValidationError as error:
-            raise InvalidInput(" ".join(error.messages), code="weak-password") from error
-        user.set_password(password)
+        user.password = checked_password(password, user=user)
     with change("account.created", actor=actor, reason=reason, subject=("user", str(user.pk))) as running:
         running.payload.update({"kind": str(kind), "administrator": is_administrator})
         user.save()
@@ -60,12 +61,13 @@ def create_user(
 
 
 def deactivate_user(*, user: User, actor: Actor, reason: str) -> User:
-    """Close an account at once: it can no longer log in and its tokens stop working. The row stays."""
+    """Close an account at once: no login, no session and no token of it works any more. The row stays."""
     with change("account.deactivated", actor=actor, reason=reason, subject=("user", str(user.pk))):
         closed = amend(user, expected_revision=user.revision, changes={"is_active": False})
     for token in ApiToken.objects.filter(user=user, revoked_at=None):
         token.revoked_at = now()
         token.save(update_fields=["revoked_at"])
+    end_sessions(user=user, actor=actor, reason=f"account closed: {reason}")
     return closed
 
 

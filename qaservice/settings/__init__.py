@@ -99,6 +99,20 @@ SESSION_COOKIE_SAMESITE = "Lax"
 # Fifteen idle minutes; each request renews the session, and a user cannot switch this off (REQ-07).
 SESSION_COOKIE_AGE = environment.whole_number("QASERVICE_IDLE_LOGOUT_SECONDS", default=900, least=60)
 SESSION_SAVE_EVERY_REQUEST = True
+SESSION_LIFETIME_SECONDS = environment.whole_number("QASERVICE_SESSION_LIFETIME_SECONDS", default=12 * 3600, least=300)
+# So many failures within the window lock for a time: an account or a name, and, later, a whole network address.
+LOCKOUT_FAILURES = environment.whole_number("QASERVICE_LOCKOUT_FAILURES", default=5, least=2)
+LOCKOUT_ADDRESS_FAILURES = environment.whole_number("QASERVICE_LOCKOUT_ADDRESS_FAILURES", default=50, least=5)
+LOCKOUT_WINDOW_SECONDS = environment.whole_number("QASERVICE_LOCKOUT_WINDOW_SECONDS", default=900, least=60)
+LOCKOUT_SECONDS = environment.whole_number("QASERVICE_LOCKOUT_SECONDS", default=900, least=60)
+# How many of its last passwords an account may not have again, and after how many days one must change; 0 for never.
+PASSWORD_HISTORY = environment.whole_number("QASERVICE_PASSWORD_HISTORY", default=5, least=1)
+PASSWORD_DAYS = environment.whole_number("QASERVICE_PASSWORD_DAYS", default=0, least=0)
+# Alerts are mailed to administrators where a server is named: smtp://user:password@host:587?tls=true&from=qa@example.org
+MAIL_CONFIGURED, _MAIL = environment.mail("QASERVICE_MAIL_URL")
+EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _MAIL.host, _MAIL.port, _MAIL.user, _MAIL.password
+EMAIL_USE_TLS, EMAIL_USE_SSL, EMAIL_TIMEOUT, DEFAULT_FROM_EMAIL = _MAIL.tls, _MAIL.ssl, 10, _MAIL.sender
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = BEHIND_TLS
 SECURE_HSTS_SECONDS = 31536000 if BEHIND_TLS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = BEHIND_TLS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -90,6 +91,46 @@ def sqlite(path: Path) -> dict[str, Any]:
             ),
         },
     }
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """Where mail goes out. ``tls``: STARTTLS; ``ssl``: encrypted from the first byte."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    tls: bool
+    ssl: bool
+    sender: str
+
+
+def mail(name: str) -> tuple[bool, MailServer]:
+    """Return whether a mail server is named, and which: ``smtp://`` or ``smtps://``, with its sender in ``from``."""
+    url = os.environ.get(name, "").strip()
+    if not url:
+        return False, MailServer("localhost", 25, "", "", tls=False, ssl=False, sender="label-qa@localhost")
+    try:
+        parts = urlsplit(url)
+        asked = dict(parse_qsl(parts.query))
+        port = parts.port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} cannot be read as an address of a mail server") from error
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or "@" not in asked.get("from", ""):
+        raise ImproperlyConfigured(
+            f"{name} is smtp:// or smtps://, with a host and a sender: smtp://user:password@host:587?tls=true&from=a@b.org"
+        )
+    ssl = parts.scheme == "smtps"
+    return True, MailServer(
+        host=parts.hostname,
+        port=port or (465 if ssl else 587),
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        tls=not ssl and asked.get("tls", "true").lower() in TRUE_WORDS,
+        ssl=ssl,
+        sender=asked["from"],
+    )
 
 
 def secret_key(name: str, *, key_file: Path, embedded: bool) -> str:
