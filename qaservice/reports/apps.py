@@ -6,5 +6,5 @@ class ReportsConfig(AppConfig):
     verbose_name = "Reports"
 
     def ready(self) -> None:
-        # Importing registers this app's event kinds; an unregistered kind is refused when it is recorded.
-        from qaservice.reports import events  # noqa: F401
+        # Importing registers this app's event kinds, and what of it can be signed.
+        from qaservice.reports import events, signing  # noqa: F401

@@ -10,3 +10,7 @@ class SignaturesConfig(AppConfig):
 
     name = "qaservice.signatures"
     label = "signatures"
+
+    def ready(self) -> None:
+        # Importing registers this app's event kinds; an unregistered kind is refused when it is recorded.
+        from qaservice.signatures import events  # noqa: F401
