@@ -112,7 +112,7 @@ def valid_attestation(*, user: User) -> Attestation | None:
     if last is None or factor is None or last.second_factor_id != factor.pk:
         return None
     reset_at = _last(user, (PASSWORD_RESET,))
-    return last if reset_at is None or last.attested_at > reset_at else None
+    return last if reset_at is None or last.event.occurred_at > reset_at else None
 
 
 def _attestation_missing(user: User) -> str:

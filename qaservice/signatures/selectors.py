@@ -30,7 +30,7 @@ def confirmed_factor(*, user: User) -> SecondFactor | None:
 
 def last_attestation(*, user: User) -> Attestation | None:
     """Return what the person attested last."""
-    return Attestation.objects.filter(user=user).order_by("-attested_at", "-id").first()
+    return Attestation.objects.filter(user=user).select_related("event").order_by("-event__occurred_at", "-id").first()
 
 
 def certification() -> Certification | None:
