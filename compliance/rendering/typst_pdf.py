@@ -1,21 +1,11 @@
-"""Turns a report document into a tagged PDF/A-2a that is also PDF/UA-1, with the fonts that Typst brings along.
-
-The same document and marks give the same bytes: no system font, no clock and no random number takes part.
-"""
+"""Turns a report document into its PDF. The same document and marks give the same bytes."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import json
-import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from importlib import resources
-from pathlib import Path
-
-import typst
 
 from compliance.rendering import wording
 from compliance.rendering.document import (
@@ -34,21 +24,17 @@ from compliance.rendering.document import (
     SeriesRow,
     VoteRow,
 )
+from compliance.rendering.typesetting import can_show, typeset
 
 DRAFT = "DRAFT - unsigned"
 EMBEDDED_DATABASE = "Embedded SQLite: evidence, not prevention"
 SIMULATED_READERS = "Contains simulated readers"
 
-PDF_STANDARDS: list[typst.PDFStandard] = ["a-2a", "ua-1"]
 TEMPLATES = ("report.typ", "house.typ", "flags.typ")
 
 
 BYTES = ("png", "svg")
 """Fields that hold a picture's bytes: they go into files of their own beside the document."""
-
-
-class RenderingError(Exception):
-    """The document could not be set; the message is the typesetter's own, without the text that it was setting."""
 
 
 def render(document: ReportDocument, *, marks: tuple[str, ...]) -> bytes:
@@ -60,35 +46,13 @@ def render(document: ReportDocument, *, marks: tuple[str, ...]) -> bytes:
     """
     pictures: dict[str, bytes] = {}
     view = _view(document, marks, pictures)
-    with tempfile.TemporaryDirectory(prefix="report-") as name:
-        folder = Path(name)
-        for template in TEMPLATES:
-            source = resources.files("compliance.rendering").joinpath("templates", template)
-            (folder / template).write_bytes(source.read_bytes())
-        for file, data in pictures.items():
-            (folder / file).write_bytes(data)
-        (folder / "document.json").write_text(json.dumps(view, ensure_ascii=False), encoding="utf-8")
-        try:
-            return typst.compile(
-                folder / "report.typ",
-                root=folder,
-                ignore_system_fonts=True,
-                pdf_standards=PDF_STANDARDS,
-                timestamp=int(document.identity.generated_at.timestamp()),
-            )
-        except typst.TypstError as error:
-            raise RenderingError(f"the report could not be typeset: {error.message}") from error
-
-
-@functools.cache
-def can_show(character: str) -> bool:
-    """Tell whether the fonts that Typst brings along have a glyph for ``character``."""
-    source = f'#set document(title: "probe")\n#set text(font: "Libertinus Serif")\n#"\\u{{{ord(character):x}}}"'
-    try:
-        typst.compile(source.encode(), ignore_system_fonts=True, pdf_standards="a-2a", timestamp=0)
-    except typst.TypstError:
-        return False
-    return True
+    return typeset(
+        what="report",
+        templates=TEMPLATES,
+        view=view,
+        pictures=pictures,
+        timestamp=int(document.identity.generated_at.timestamp()),
+    )
 
 
 def _view(document: ReportDocument, marks: tuple[str, ...], pictures: dict[str, bytes]) -> dict[str, object]:

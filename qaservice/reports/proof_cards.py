@@ -15,7 +15,8 @@ from compliance.ledger.note import Checkpoint
 from compliance.proofs import last_row, proof_card
 from compliance.recording import Actor, record_event
 from compliance.rendering.card_pdf import render_card
-from compliance.rendering.typst_pdf import EMBEDDED_DATABASE, RenderingError
+from compliance.rendering.typesetting import RenderingError
+from compliance.rendering.typst_pdf import EMBEDDED_DATABASE
 from qaservice.analysis.models import Flag
 from qaservice.common.errors import NotFound, Unavailable
 from qaservice.labels.models import FindingRevision

@@ -14,7 +14,8 @@ from compliance.checkpoints import publish
 from compliance.evidence import build_kit
 from compliance.recording import Actor, change, record_event
 from compliance.rendering.document import ReportDocument
-from compliance.rendering.typst_pdf import DRAFT, EMBEDDED_DATABASE, SIMULATED_READERS, RenderingError, render
+from compliance.rendering.typesetting import RenderingError
+from compliance.rendering.typst_pdf import DRAFT, EMBEDDED_DATABASE, SIMULATED_READERS, render
 from qaservice.common.errors import Conflict, Unavailable
 from qaservice.jobs.models import Job
 from qaservice.jobs.services import enqueue

@@ -10,13 +10,8 @@ import pypdfium2 as pdfium
 import pytest
 
 from compliance.rendering.document import ReportDocument
-from compliance.rendering.typst_pdf import (
-    DRAFT,
-    EMBEDDED_DATABASE,
-    SIMULATED_READERS,
-    RenderingError,
-    render,
-)
+from compliance.rendering.typesetting import RenderingError
+from compliance.rendering.typst_pdf import DRAFT, EMBEDDED_DATABASE, SIMULATED_READERS, render
 
 MARKS = (DRAFT, EMBEDDED_DATABASE, SIMULATED_READERS)
 POINTS_PER_MM = 72 / 25.4
