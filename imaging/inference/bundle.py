@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from imaging.errors import BundleError
@@ -23,6 +23,9 @@ REFERENCE = "models/reference.npz"
 PLACE_WEIGHTS = "models/places.pt"
 PLACE_GRAPH = ("models/places.xml", "models/places.bin")
 PLACE_REFERENCE = "models/places_reference.npz"
+
+ANSWERS = 2
+"""Raised when the program itself comes to answer otherwise from the same bundle: other tiles, peaks or outlines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,27 @@ class Bundle:
         """The first network, the one that looks at the whole scan."""
         names = (WEIGHTS, REFERENCE)
         return Model(self.settings.network, self.settings.tile, self.weights, names, self.graph, self.reference)
+
+    @property
+    def answers_digest(self) -> str:
+        """SHA-256 (hex) over all that decides which candidates are found and how probable they are held.
+
+        Two bundles that differ only in what they say of themselves (documents, changelog, figures, validated scans,
+        operating point) have the same, so what was learnt of the one holds for the other.
+        """
+        settings = self.settings
+        places = None if settings.places is None else asdict(settings.places)
+        content = {
+            "program": ANSWERS,
+            "weights": self.weights_sha256,
+            "places": None if self.places is None else hashlib.sha256(self.places.weights).hexdigest(),
+            "network": asdict(settings.network),
+            "sampling": [settings.spacing_mm, settings.tile, settings.stride],
+            "calibration": settings.calibration,
+            "place_settings": places,
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def shipped_bundle() -> Path:

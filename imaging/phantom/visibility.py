@@ -17,4 +17,6 @@ def shows(*, raised: NDArray[np.floating]) -> bool:
     ``raised``: how much denser each of its voxels became when it was put in, HU, any shape. A nodule that a vessel or
     the chest wall swallows is neither to be found nor a false finding, so no training may count it as either.
     """
-    return bool(raised.size and float(raised.mean()) >= SEEN_HU and float((raised > 0.5 * SEEN_HU).mean()) >= SEEN_SHARE)
+    return bool(
+        raised.size and float(raised.mean()) >= SEEN_HU and float((raised > 0.5 * SEEN_HU).mean()) >= SEEN_SHARE
+    )

@@ -21,27 +21,15 @@ from imaging.inference.bundle import Bundle, load_bundle
 from imaging.inference.outlines import calibrated
 from imaging.inference.predict import predict
 from imaging.masks.overlap import dice
-from imaging.masks.place import centre_of
-from imaging.readers.lidc import read_lidc_xml
 from imaging.training.fit import THREADS, detector_of, fit_both, fit_first
 from imaging.training.log_filter import blob_candidates
-from imaging.training.scans import read_member, read_scan
+from imaging.training.own_lesions import LIDC_SCAN, balls_of_marks, lidc_findings
+from imaging.training.scans import read_scan
 from imaging.training.trials import Outcome, judge, sensitivity_at, threshold_at, trial_of
-from imaging.types import Candidate, Mask, PointMm, Prediction, Sphere, Volume
+from imaging.types import Candidate, Mask, PointMm, Prediction, Volume
 
 BINS_MM = (3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 30.0)
 REPEATS = 3
-TEST_SCAN = "lidc-0001"
-
-
-def lidc_findings(scans: Path, volume: Volume) -> tuple[tuple[PointMm, Mask | None], ...]:
-    """Every mark of every reader of lidc-0001, with its mask where it has one."""
-    imported = read_lidc_xml(read_member(folder=scans, name=TEST_SCAN, member="annotations-lidc.xml"), volume)
-    return tuple(
-        (centre_of(finding), finding.mask)
-        for annotation_set in imported.annotation_sets
-        for finding in annotation_set.findings
-    )
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, object]:
@@ -97,9 +85,9 @@ def real_nodule(*, volume: Volume, marks: Sequence[tuple[PointMm, Mask | None]],
 
 def judge_real_nodule(*, bundle: Bundle, scans: Path) -> dict[str, object]:
     """Return rank, time and Dice on the untouched lidc-0001 of ``scans``. Raises FileNotFoundError without it."""
-    tested = read_scan(folder=scans, name=TEST_SCAN, usable_mm=1000.0)
+    tested = read_scan(folder=scans, name=LIDC_SCAN, usable_mm=1000.0)
     if tested is None:
-        raise FileNotFoundError(f"{scans} holds no {TEST_SCAN}")
+        raise FileNotFoundError(f"{scans} holds no {LIDC_SCAN}")
     marks = lidc_findings(scans, tested.volume)
     return real_nodule(volume=tested.volume, marks=marks, bundle=bundle)
 
@@ -124,15 +112,15 @@ def measure(*, bundle: Bundle, scans: Path) -> dict[str, object]:
     """Return what ``imaging.training.export`` needs to know: calibration, operating point, figures."""
     fit = fit_both(bundle=bundle, scans=scans) if bundle.places is not None else fit_first(bundle=bundle, scans=scans)
     fitted, detect = fit.outcomes, detector_of(fit.bundle)
-    tested = read_scan(folder=scans, name=TEST_SCAN, usable_mm=1000.0)
+    tested = read_scan(folder=scans, name=LIDC_SCAN, usable_mm=1000.0)
     if tested is None:
-        raise SystemExit(f"{scans} holds no {TEST_SCAN}, the scan to test on")
+        raise SystemExit(f"{scans} holds no {LIDC_SCAN}, the scan to test on")
     marks = lidc_findings(scans, tested.volume)
     # Its own nodule and marks are neither hits nor false candidates where nodules were put in.
-    ignored = tuple(Sphere(place, 45.0 if mask is not None else 12.0) for place, mask in marks)
+    ignored = balls_of_marks(marks)
     outcomes, blobs = [], []
     for repeat in tqdm(range(REPEATS), unit="scan", desc="testing"):
-        trial = trial_of(f"{TEST_SCAN}-{repeat}", tested.volume, ignored, 100 + repeat)
+        trial = trial_of(f"{LIDC_SCAN}-{repeat}", tested.volume, ignored, 100 + repeat)
         outcomes.append(judge(trial=trial, candidates=detect(trial.volume)))
         blobs.append(judge(trial=trial, candidates=blob_candidates(volume=trial.volume)))
     threshold = threshold_at(outcomes=fitted, false_per_scan=1.0)

@@ -29,13 +29,22 @@ STRATA_MM = ((3.0, 4.0), (4.0, 6.0), (6.0, 8.0), (8.0, 12.0), (12.0, 20.0), (20.
 KINDS = (Attenuation.SOLID, Attenuation.SOLID, Attenuation.PART_SOLID, Attenuation.GROUND_GLASS, Attenuation.CALCIFIED)
 """Taken in turn, shifted from stratum to stratum, so that every kind meets every size."""
 
-FOLDS = ("lungfcp", "4dlung", "acrin-chest", "lungdx-a0002")
-"""Real backgrounds. Each is judged by a network that was trained without it."""
+FOLDS = ("lungfcp", "4dlung", "acrin-chest")
+"""Real backgrounds of trainings. Each is judged by a network that was trained without it."""
 
 INSERTED_MM = (4.5, 5.5, 6.5, 8.0, 10.0, 13.0, 17.0, 22.0, 27.0)
 """Diameters put in by the other renderer; those below max(4 mm, twice the slice step) are not counted."""
 
 INSERTED_REPEATS = 4
+FOLD_FIRST_SEED = 500
+"""Of the nodules put into the backgrounds of ``FOLDS``, one seed a repeat."""
+
+UNSEEN = ("lungdx-a0002", "lidc-0001")
+"""Real backgrounds that no training ever saw: the bundle that ships is itself judged there."""
+
+UNSEEN_FIRST_SEED = 900
+"""Of the nodules put into the backgrounds of ``UNSEEN``, one seed a repeat: 900 to 903, used for nothing before."""
+
 FALSE_POSITIVES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 """Operating points of LUNA16's competition performance metric, false positives a scan."""
 

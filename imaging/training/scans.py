@@ -33,7 +33,7 @@ def read_scan(*, folder: Path, name: str, usable_mm: float) -> Scan | None:
     """
     ct: dict[str, bytes] = {}
     structures: list[pydicom.Dataset] = []
-    for content in _contents(folder, name):
+    for _, content in members(folder, name, ".dcm"):
         dataset = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)
         if dataset.Modality == "CT":
             ct[str(dataset.SOPInstanceUID)] = content
@@ -80,16 +80,17 @@ def _lowest(volume: Volume, usable_mm: float) -> Volume:
     )
 
 
-def _contents(folder: Path, name: str) -> Iterator[bytes]:
+def members(folder: Path, name: str, ending: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (path within it, content) of each file of ``folder/name`` or ``folder/name.zip`` with such an ending."""
     unpacked, packed = folder / name, folder / f"{name}.zip"
     if unpacked.is_dir():
-        for path in sorted(unpacked.rglob("*.dcm")):
-            yield path.read_bytes()
+        for path in sorted(unpacked.rglob(f"*{ending}")):
+            yield path.relative_to(unpacked).as_posix(), path.read_bytes()
     elif packed.is_file():
         with zipfile.ZipFile(packed) as archive:
             for entry in sorted(archive.namelist()):
-                if entry.endswith(".dcm"):
-                    yield archive.read(entry)
+                if entry.endswith(ending):
+                    yield entry, archive.read(entry)
 
 
 def _boxes(dataset: pydicom.Dataset) -> Iterator[tuple[PointMm, PointMm]]:
@@ -100,8 +101,9 @@ def _boxes(dataset: pydicom.Dataset) -> Iterator[tuple[PointMm, PointMm]]:
             points = np.concatenate(
                 [np.array(contour.ContourData, dtype=np.float64).reshape(-1, 3) for contour in item.ContourSequence]
             )
-            yield _point(points.min(axis=0) - 8.0), _point(points.max(axis=0) + 8.0)
+            yield as_point(points.min(axis=0) - 8.0), as_point(points.max(axis=0) + 8.0)
 
 
-def _point(values: NDArray[np.float64]) -> PointMm:
+def as_point(values: NDArray[np.float64]) -> PointMm:
+    """Return three coordinates as a point, LPS mm."""
     return (float(values[0]), float(values[1]), float(values[2]))

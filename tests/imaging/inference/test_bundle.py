@@ -10,7 +10,7 @@ from imaging.errors import BundleError
 from imaging.inference.backends import ready_backend
 from imaging.inference.bundle import MANIFEST, METADATA, WEIGHTS, load_bundle, shipped_bundle
 from imaging.lineage import lineage_of
-from tests.imaging.inference.conftest import write_manifest
+from tests.imaging.inference.conftest import with_places, write_manifest
 
 
 def test_an_untouched_bundle_loads_and_tells_its_digest(bundle_folder: Path) -> None:
@@ -137,3 +137,29 @@ def test_the_shipped_bundle_opens_as_a_monai_bundle() -> None:
     network.load_state_dict(parser.get_parsed_content("weights"))
     tile = load_bundle(path, expected_sha256=None).settings.tile
     assert parser.get_parsed_content("inferer").roi_size == [tile] * 3
+
+
+def test_answers_are_the_same_for_other_documents_and_others_for_other_weights_or_settings(bundle_folder: Path) -> None:
+    first = load_bundle(bundle_folder, expected_sha256=None)
+    (bundle_folder / "docs").mkdir()
+    (bundle_folder / "docs" / "README.md").write_text("What it is weak at.")
+    content = json.loads((bundle_folder / METADATA).read_text())
+    content |= {"version": "2", "changelog": {"2": "more is said"}, "judged": {"phantoms": {}}}
+    content["qa_settings"]["threshold"] = 0.4
+    (bundle_folder / METADATA).write_text(json.dumps(content))
+    write_manifest(bundle_folder)
+    said = load_bundle(bundle_folder, expected_sha256=None)
+    assert said.identity.bundle_sha256 != first.identity.bundle_sha256
+    assert said.answers_digest == first.answers_digest
+    digests = {first.answers_digest}
+    for name, value in (("stride", 16), ("spacing_mm", 2.5), ("calibration", [[0.0, 0.0], [1.0, 0.9]])):
+        (bundle_folder / METADATA).write_text(
+            json.dumps({**content, "qa_settings": {**content["qa_settings"], name: value}})
+        )
+        write_manifest(bundle_folder)
+        digests.add(load_bundle(bundle_folder, expected_sha256=None).answers_digest)
+    digests.add(load_bundle(with_places(bundle_folder), expected_sha256=None).answers_digest)
+    (bundle_folder / WEIGHTS).write_bytes(b"other")
+    write_manifest(bundle_folder)
+    digests.add(load_bundle(bundle_folder, expected_sha256=None).answers_digest)
+    assert len(digests) == 6
