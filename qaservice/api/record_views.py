@@ -25,6 +25,7 @@ from qaservice.labels.models import DatasetVersion
 from qaservice.projects.selectors import projects_of, require, roles_of
 from qaservice.reports.models import ValidationReport
 from qaservice.reports.services import export_kit, request_report
+from qaservice.reports.signing import approval_of
 from qaservice.storage.selectors import read_blob
 
 
@@ -144,7 +145,8 @@ class ReportKitView(ApiView):
 
 
 def report_json(report: ValidationReport) -> dict[str, object]:
-    """Return a report's particulars."""
+    """Return a report's particulars; whether it is still a draft is computed from its signatures."""
+    approval = approval_of(report)
     return {
         "id": str(report.pk),
         "number": report.number,
@@ -152,7 +154,9 @@ def report_json(report: ValidationReport) -> dict[str, object]:
         "ledger_size": report.ledger_size,
         "ledger_head": report.ledger_head,
         "document_sha256": report.document_id,
-        "draft": report.draft,
+        "draft": approval.draft,
+        "approved": approval.approved,
+        "signatures": approval.standing,
         "created_at": iso(report.created_at),
     }
 

@@ -15,6 +15,7 @@ from qaservice.api import (
     quarantine_views,
     record_views,
     review_views,
+    signature_views,
     study_views,
 )
 
@@ -101,5 +102,32 @@ urlpatterns = [
     path("reports/<uuid:report_id>/", record_views.ReportView.as_view(), name="report"),
     path("reports/<uuid:report_id>/document/", record_views.ReportDocumentView.as_view(), name="report-document"),
     path("reports/<uuid:report_id>/kit/", record_views.ReportKitView.as_view(), name="report-kit"),
+    path(
+        "reports/<uuid:report_id>/signature-page/",
+        signature_views.SignaturePageView.as_view(),
+        name="report-signature-page",
+    ),
+    path("projects/<slug:key>/signatures/", signature_views.ProjectSignaturesView.as_view(), name="signatures"),
+    path(
+        "records/<slug:subject_type>/<uuid:subject_id>/signatures/",
+        signature_views.RecordSignaturesView.as_view(),
+        name="record-signatures",
+    ),
+    path("signing-intents/", signature_views.SigningIntentsView.as_view(), name="signing-intents"),
+    path("signing-intents/<uuid:intent_id>/sign/", signature_views.SignView.as_view(), name="sign"),
+    path("me/signing/", signature_views.ReadinessView.as_view(), name="my-signing"),
+    path("me/second-factor/", signature_views.SecondFactorView.as_view(), name="my-second-factor"),
+    path(
+        "me/second-factor/confirm/",
+        signature_views.ConfirmSecondFactorView.as_view(),
+        name="my-second-factor-confirm",
+    ),
+    path("me/attestation/", signature_views.AttestationView.as_view(), name="my-attestation"),
+    path(
+        "accounts/<uuid:user_id>/second-factor/revoke/",
+        signature_views.RevokeSecondFactorView.as_view(),
+        name="second-factor-revoke",
+    ),
+    path("signature-certification/", signature_views.CertificationView.as_view(), name="signature-certification"),
     path("ledger/verify/", record_views.LedgerVerificationView.as_view(), name="ledger-verify"),
 ]

@@ -12,7 +12,11 @@ from qaservice.storage.models import Blob
 
 
 class ValidationReport(WriteOnceModel):
-    """One exported report: which dataset version, at which ledger head. Drafts say so on every page."""
+    """One exported report: which dataset version, at which ledger head.
+
+    ``draft``: as its pages were printed, which signing never changes. Whether a report is approved now is computed from
+    its signatures (``reports.signing.approval_of``).
+    """
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="reports")
     number = models.PositiveIntegerField()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.contrib.sessions.backends.base import SessionBase
@@ -96,8 +97,23 @@ def needs_code(*, session: SessionBase, factor: SecondFactor) -> bool:
     return not sessions.has_shown(session, factor=factor)
 
 
-def obstacle(*, user: User, record: SignableRecord, meaning: Meaning) -> str:
-    """Return why ``user`` cannot say this of ``record`` now, "" where they can."""
+@dataclass(frozen=True)
+class Offer:
+    """A meaning, and why a person cannot say it of a record now, "" where they can."""
+
+    meaning: Meaning
+    obstacle: str
+
+
+def offers(*, user: User, record: SignableRecord) -> tuple[Offer, ...]:
+    """Return what a signature of ``user`` on ``record`` could mean, in the order in which they are given."""
+    return tuple(
+        Offer(meaning, _obstacle(user=user, record=record, meaning=meaning))
+        for meaning in signable_of(record.subject_type).meanings
+    )
+
+
+def _obstacle(*, user: User, record: SignableRecord, meaning: Meaning) -> str:
     try:
         _require_may(user=user, record=record, meaning=meaning)
     except (Conflict, NotPermitted) as error:
