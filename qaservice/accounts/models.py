@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -81,12 +82,17 @@ class ApiToken(OperationalModel):
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="tokens")
     label = models.CharField(max_length=100)
     created_at = models.DateTimeField()
-    expires_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True, help_text="to the minute")
 
     def __str__(self) -> str:
         return f"{self.label} of {self.user_id}"
+
+    @property
+    def handle(self) -> str:
+        """Return what pages and the record call it: no part of the token itself can be found from this."""
+        return self.digest[:16]
 
 
 class UsedPassword(OperationalModel):
@@ -128,6 +134,11 @@ class LoginSession(OperationalModel):
 
     def __str__(self) -> str:
         return f"session of {self.user_id} since {self.opened_at}"
+
+    @property
+    def handle(self) -> str:
+        """Return what pages call it: the key itself would open it."""
+        return hashlib.sha256(self.session_key.encode()).hexdigest()[:16]
 
 
 class Alert(VersionedModel):

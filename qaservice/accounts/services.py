@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from compliance.recording import Actor, change, record_event
+from django.conf import settings
+
+from compliance.recording import Actor, change
 from qaservice.accounts.models import ApiToken, User, UserKind
 from qaservice.accounts.passwords import checked_password
 from qaservice.accounts.selectors import token_digest
 from qaservice.accounts.sessions import end_sessions
-from qaservice.common.clock import now
+from qaservice.common.clock import iso, now
 from qaservice.common.errors import Conflict, InvalidInput
 from qaservice.common.transitions import amend
 
@@ -65,42 +67,43 @@ def deactivate_user(*, user: User, actor: Actor, reason: str) -> User:
     with change("account.deactivated", actor=actor, reason=reason, subject=("user", str(user.pk))):
         closed = amend(user, expected_revision=user.revision, changes={"is_active": False})
     for token in ApiToken.objects.filter(user=user, revoked_at=None):
-        token.revoked_at = now()
-        token.save(update_fields=["revoked_at"])
+        revoke_token(token=token, actor=actor, reason=f"account closed: {reason}")
     end_sessions(user=user, actor=actor, reason=f"account closed: {reason}")
     return closed
 
 
 def issue_token(*, user: User, label: str, actor: Actor, reason: str, expires_at: datetime | None = None) -> str:
-    """Return a new bearer token of ``user``. It is shown once: only its SHA-256 is kept."""
+    """Return a new bearer token of ``user``. It is shown once: only its SHA-256 is kept.
+
+    Without ``expires_at`` it lasts as long as the site gives tokens by default. Raises InvalidInput for a token without
+    a label, one that would outlast the site's longest, and one for a closed account.
+    """
+    moment = now()
+    until = expires_at or moment + timedelta(days=settings.TOKEN_DAYS)
+    if not label.strip() or len(label) > 100:
+        raise InvalidInput("say in 1 to 100 characters what the token is for", code="token-without-label")
+    if not moment < until <= moment + timedelta(days=settings.TOKEN_MOST_DAYS):
+        raise InvalidInput(f"a token lasts at most {settings.TOKEN_MOST_DAYS} days from now", code="token-too-long")
+    if not user.is_active:
+        raise InvalidInput("this account is closed", code="account-closed")
     token = secrets.token_urlsafe(32)
+    row = ApiToken(digest=token_digest(token), user=user, label=label.strip(), created_at=moment, expires_at=until)
     with change("account.token-issued", actor=actor, reason=reason, subject=("user", str(user.pk))) as running:
-        running.payload["label"] = label
-        ApiToken(digest=token_digest(token), user=user, label=label, created_at=now(), expires_at=expires_at).save(
-            force_insert=True
-        )
+        running.payload.update({"label": row.label, "token": row.handle, "expires_at": iso(until)})
+        row.save(force_insert=True)
     return token
 
 
-def record_login(*, user: User) -> None:
-    """Record that ``user`` logged in."""
-    record_event(
-        "account.login",
-        actor=user.as_actor(role="user"),
-        reason="logged in",
-        subject=("user", str(user.pk)),
-        project_key="",
-        payload={},
-    )
-
-
-def record_failed_login(*, known_user: User | None) -> None:
-    """Record a refused login. A name that is no account is not kept: people type passwords into the wrong field."""
-    record_event(
-        "account.login-failed",
-        actor=Actor(id="anonymous", name="not logged in", role="none"),
-        reason="login refused",
-        subject=("user", str(known_user.pk) if known_user else "unknown"),
-        project_key="",
-        payload={},
-    )
+def revoke_token(*, token: ApiToken, actor: Actor, reason: str) -> None:
+    """Make a bearer token useless, at once. Raises Conflict for one that was revoked before."""
+    if token.revoked_at is not None:
+        raise Conflict("this token was revoked before", code="already-revoked")
+    with change(
+        "account.token-revoked",
+        actor=actor,
+        reason=reason,
+        subject=("user", str(token.user_id)),
+        payload={"label": token.label, "token": token.handle},
+    ):
+        token.revoked_at = now()
+        token.save(update_fields=["revoked_at"])

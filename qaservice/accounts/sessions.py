@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from compliance.recording import SYSTEM, Actor, record_event
 from qaservice.accounts.models import LoginSession, User
 from qaservice.common.clock import now
+from qaservice.common.errors import NotFound
 
 
 def open_session(*, user: User, session_key: str, browser: str) -> None:
@@ -30,6 +31,23 @@ def sessions_of(*, user: User) -> QuerySet[LoginSession]:
         opened_at__gt=moment - timedelta(seconds=settings.SESSION_LIFETIME_SECONDS),
         seen_at__gt=moment - timedelta(seconds=settings.SESSION_COOKIE_AGE),
     ).order_by("-seen_at")
+
+
+def session_of(*, user: User, handle: str) -> LoginSession:
+    """Return the open session of ``user`` with that handle. Raises NotFound."""
+    for session in sessions_of(user=user):
+        if session.handle == handle:
+            return session
+    raise NotFound("there is no such session", code="no-such-session")
+
+
+def rename_session(*, before: str, after: str) -> None:
+    """Follow a session whose key was replaced while its person stays logged in."""
+    session = LoginSession.objects.filter(session_key=before).first()
+    if session is not None and before != after:
+        session.delete()
+        session.session_key = after
+        session.save(force_insert=True)
 
 
 def close_session(*, session_key: str) -> None:

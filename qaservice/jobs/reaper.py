@@ -12,6 +12,7 @@ from django.db.models import Q
 from compliance.checkpoints import publish_due
 from compliance.errors import RecordError
 from compliance.sealing import seal
+from qaservice.accounts.alerts import mail_waiting
 from qaservice.common import clock
 from qaservice.jobs import dispatch, leases, registry
 from qaservice.jobs.leases import Lease
@@ -37,13 +38,14 @@ class TickOutcome:
 
 
 def tick() -> TickOutcome:
-    """Do the housekeeping once: reap, look after what apps registered, wake up, seal.
+    """Do the housekeeping once: reap, look after what apps registered, wake up, mail alerts, seal.
 
     Safe to run in several processes at the same time.
     """
     requeued, failed = reap()
     look_after()
     woken, sealed = wake_forgotten(), 0
+    mail_waiting()
     try:
         sealed = seal(limit=EVENTS_SEALED_A_TICK)
         publish_due()

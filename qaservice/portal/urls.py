@@ -4,6 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from qaservice.portal.views import (
+    access,
     dataset,
     fitness,
     flags,
@@ -23,6 +24,10 @@ urlpatterns = [
     path("login/", home.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("account/", home.account, name="account"),
+    path("account/password/", access.password, name="password"),
+    path("account/sessions/<slug:handle>/end/", access.end_own_session, name="end-session"),
+    path("account/tokens/", access.issue_own_token, name="issue-token"),
+    path("account/tokens/<slug:handle>/revoke/", access.revoke_own_token, name="revoke-token"),
     path("projects/", home.open_project, name="open-project"),
     path("projects/<slug:key>/", projects.overview, name="overview"),
     path("projects/<slug:key>/analyse/", projects.analyse, name="analyse"),

@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "qaservice.accounts.middleware.SessionGuard",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -87,8 +88,18 @@ AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = "portal:login"
 LOGIN_REDIRECT_URL = "portal:home"
 LOGOUT_REDIRECT_URL = "portal:login"
+AUTHENTICATION_BACKENDS = ["qaservice.accounts.backends.PasswordBackend"]
+# All that a person can reach whose password has to be changed first.
+ROUTES_BEFORE_PASSWORD_CHANGE = ("portal:password", "portal:logout", "api:own-password", "api:session")
+# Fetched by pages without anybody's doing: they keep no session alive.
+ROUTES_FETCHED_BY_PAGES = ("api:progress",)
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("username", "display_name", "email")},
+    },
+    {"NAME": "qaservice.accounts.validators.NoPersonalWord"},
+    {"NAME": "qaservice.accounts.validators.NotUsedBefore"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
@@ -108,6 +119,10 @@ LOCKOUT_SECONDS = environment.whole_number("QASERVICE_LOCKOUT_SECONDS", default=
 # How many of its last passwords an account may not have again, and after how many days one must change; 0 for never.
 PASSWORD_HISTORY = environment.whole_number("QASERVICE_PASSWORD_HISTORY", default=5, least=1)
 PASSWORD_DAYS = environment.whole_number("QASERVICE_PASSWORD_DAYS", default=0, least=0)
+TOKEN_MOST_DAYS = environment.whole_number("QASERVICE_TOKEN_MOST_DAYS", default=365, least=1)
+TOKEN_DAYS = min(90, TOKEN_MOST_DAYS)
+# How many proxies of the site's own stand before it; a lock on an address needs to know whose address it is.
+PROXIES = environment.whole_number("QASERVICE_PROXIES", default=int(BEHIND_TLS), least=0)
 # Alerts are mailed to administrators where a server is named: smtp://user:password@host:587?tls=true&from=qa@example.org
 MAIL_CONFIGURED, _MAIL = environment.mail("QASERVICE_MAIL_URL")
 EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
