@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,12 +27,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from imaging.errors import NotApplicable
-from imaging.evaluation.froc import Detection
 from imaging.inference.bundle import Bundle, load_bundle
 from imaging.inference.predict import predict
 from imaging.phantom.nodules import Attenuation
 from imaging.training.backgrounds import SOURCES
 from imaging.training.calibration_set import check_phantoms
+from imaging.training.evaluate import judge_real_nodule
 from imaging.training.held_out import (
     FOLD_FIRST_SEED,
     FOLDS,
@@ -43,13 +43,26 @@ from imaging.training.held_out import (
     HeldOut,
     held_out,
 )
-from imaging.training.judged import OWN, Judged, Known, calibration, digest_of, figures, read_judged, written
+from imaging.training.judged import (
+    OWN,
+    Judged,
+    Known,
+    calibration,
+    digest_of,
+    figures,
+    judged_scan,
+    read_judged,
+    written,
+)
 from imaging.training.own_lesions import own_lesions
 from imaging.training.scans import read_scan
 from imaging.training.trial_nodules import insert_trial_nodules
 from imaging.types import Sphere, Volume
 
 WHOLE_SCAN_MM = 1000.0
+PHANTOMS, CALIBRATION, INSERTED, REAL = "phantoms", "calibration", "inserted", "real.json"
+"""Where a judgement's output keeps what."""
+
 Made = tuple[Volume, tuple[Known, ...], tuple[Sphere, ...]]
 
 
@@ -108,6 +121,30 @@ def judge_background(
     )
 
 
+def kept_of(*, bundle: Bundle, path: Path) -> Judged | None:
+    """Return what a file holds of a bundle that answers as this one does, None where it holds nothing such."""
+    if not path.is_file():
+        return None
+    stored = json.loads(path.read_text())
+    return read_judged(path.stem, stored) if stored.get("answers_digest") == bundle.answers_digest else None
+
+
+def judge_real(*, bundle: Bundle, scans: Path | None, path: Path) -> dict[str, object]:
+    """Return what the bundle makes of the real nodule of lidc-0001, measured or read from the file ``path``.
+
+    Raises FileNotFoundError where it is not kept and ``scans`` does not hold the scan.
+    """
+    if path.is_file():
+        stored: dict[str, object] = json.loads(path.read_text())
+        if stored.pop("answers_digest", None) == bundle.answers_digest:
+            return stored
+    if scans is None:
+        raise FileNotFoundError(f"nothing is kept in {path}, and there is no folder of scans")
+    found = judge_real_nodule(bundle=bundle, scans=scans)
+    _keep(path, {"answers_digest": bundle.answers_digest, **found})
+    return found
+
+
 def _phantom(one: HeldOut) -> Made:
     case = one.make()
     known = tuple(
@@ -137,10 +174,9 @@ def _inserted(volume: Volume, own: tuple[Sphere, ...], seed: int) -> Made:
 
 def _kept(path: Path, bundle: Bundle, make: Callable[[], Made], threads: int) -> Judged:
     """Return a judged scan from its file if a bundle judged it that answers the same, else judge it and keep it."""
-    if path.is_file():
-        stored = json.loads(path.read_text())
-        if stored.get("answers_digest") == bundle.answers_digest:
-            return read_judged(path.stem, stored)
+    before = kept_of(bundle=bundle, path=path)
+    if before is not None:
+        return before
     volume, known, ignored = make()
     # What a background holds already is neither found nor falsely found.
     known = (*known, *(Known(one.centre_mm, one.diameter_mm, OWN, 0.0, False, True) for one in ignored))
@@ -148,13 +184,16 @@ def _kept(path: Path, bundle: Bundle, make: Callable[[], Made], threads: int) ->
     prediction = predict(
         volume, everywhere, places=(), progress=lambda done, total: None, checkpoint_dir=None, threads=threads
     )
-    judged = Judged(path.stem, known, tuple(Detection(one.centre_mm, one.probability) for one in prediction.candidates))
+    judged = judged_scan(name=path.stem, known=known, candidates=prediction.candidates)
+    _keep(path, {"answers_digest": bundle.answers_digest, "backend": prediction.backend, **written(judged)})
+    return judged
+
+
+def _keep(path: Path, content: Mapping[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"answers_digest": bundle.answers_digest, "backend": prediction.backend, **written(judged)}
     half = path.with_suffix(".partial")
     half.write_text(json.dumps(content) + "\n")
     half.replace(path)
-    return judged
 
 
 def _folds(given: Sequence[str]) -> Iterator[tuple[str, Path]]:
@@ -180,7 +219,7 @@ def _backgrounds(
             name=name,
             bundle=bundle,
             scans=given.scans,
-            folder=given.output / "inserted",
+            folder=given.output / INSERTED,
             first_seed=first_seed,
             share=share,
         )
@@ -224,9 +263,9 @@ def main() -> None:
     judged: tuple[Judged, ...] = ()
     checked: tuple[Judged, ...] = ()
     if bundle is not None:
-        judged = judge_phantoms(bundle=bundle, folder=given.output / "phantoms", planned=held_out(), share=share)
+        judged = judge_phantoms(bundle=bundle, folder=given.output / PHANTOMS, planned=held_out(), share=share)
         checked = judge_phantoms(
-            bundle=bundle, folder=given.output / "calibration", planned=check_phantoms(), share=share
+            bundle=bundle, folder=given.output / CALIBRATION, planned=check_phantoms(), share=share
         )
     if given.part is not None:
         return
@@ -234,7 +273,8 @@ def main() -> None:
         found["calibration"] = calibration([*judged, *checked])
         found["phantoms"] = {"answers_digest": bundle.answers_digest, **figures(judged)}
         found["phantoms_digest"] = digest_of(judged)
-    if unseen:
+    if unseen and bundle is not None:
+        found["real_nodule"] = judge_real(bundle=bundle, scans=given.scans, path=given.output / REAL)
         found["unseen"] = _figures([one for name in UNSEEN for one in backgrounds[name]])
     if backgrounds:
         found["inserted"] = _figures([one for part in backgrounds.values() for one in part])

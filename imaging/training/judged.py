@@ -7,24 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imaging.errors import NotApplicable
 from imaging.evaluation.calibration import brier_score, expected_calibration_error, reliability_table
 from imaging.evaluation.froc import Detection, Froc, Scan, Truth, froc, froc_interval, match_scan
 from imaging.training.held_out import STRATA_MM
-from imaging.types import PointMm
+from imaging.types import Candidate, PointMm
 
 BOOTSTRAP_SEED = 20_261_121
 CALIBRATED_FROM = 0.05
 BINS = 10
+BOOTSTRAPS = 1000
+PLACE_DIGITS, SCORE_DIGITS = 2, 6
+"""Of millimetres and of probabilities, as judgements are kept and figured."""
 OWN = "its own"
 """Kind of what a background holds already: neither found nor falsely found, and in no table."""
+
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,26 @@ class Judged:
         """The scan as FROC analysis takes it."""
         truths = tuple(Truth(one.centre_mm, one.diameter_mm, one.included) for one in self.known)
         return Scan(self.name, truths, self.detections)
+
+
+def judged_scan(*, name: str, known: Iterable[Known], candidates: Iterable[Candidate]) -> Judged:
+    """Return a judged scan with places and scores rounded as they are kept, so that its figures are those of its file.
+
+    Places to 0.01 mm, scores to six digits.
+    """
+    return Judged(
+        name,
+        tuple(
+            replace(one, centre_mm=_rounded(one.centre_mm), diameter_mm=round(one.diameter_mm, PLACE_DIGITS))
+            for one in known
+        ),
+        tuple(Detection(_rounded(one.centre_mm), round(one.probability, SCORE_DIGITS)) for one in candidates),
+    )
+
+
+def _rounded(place: PointMm) -> PointMm:
+    x, y, z = (round(value, PLACE_DIGITS) for value in place)
+    return (x, y, z)
 
 
 def figures(judged: Sequence[Judged]) -> dict[str, object]:
@@ -108,25 +136,54 @@ def _silent(one: Known) -> Known:
 
 
 def calibration(judged: Sequence[Judged]) -> dict[str, object]:
-    """Return ECE over ten equal-mass bins and Brier score of candidates with a probability of at least 0.05."""
-    scores, truths = [], []
-    for one in judged:
-        hits = match_scan(scan=one.scan)
-        scores.extend([*hits.hit_confidences, *hits.false_positive_confidences])
-        truths.extend([True] * len(hits.hit_confidences) + [False] * len(hits.false_positive_confidences))
-    score, truth = np.array(scores, dtype=np.float64), np.array(truths, dtype=np.bool_)
-    kept = score >= CALIBRATED_FROM
-    score, truth = score[kept], truth[kept]
+    """Return ECE over ten equal-mass bins and Brier score of candidates with a probability of at least 0.05.
+
+    Their intervals are bootstrapped over scans: 1,000 draws with replacement, a fixed seed.
+    """
+    told = [_told(one) for one in judged]
+    score, truth = _joined(told, range(len(told)))
     try:
         table = reliability_table(scores=score, truths=truth, bins=BINS)
     except NotApplicable as reason:
         return {"candidates": 0, "not_measured": reason.message}
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
+    drawn = [_joined(told, generator.integers(0, len(told), size=len(told))) for _ in range(BOOTSTRAPS)]
     return {
         "candidates": len(score),
-        "ece": round(expected_calibration_error(scores=score, truths=truth, bins=BINS), 4),
-        "brier": round(brier_score(scores=score, truths=truth), 4),
+        "ece": _bootstrapped(expected_calibration_error, score, truth, drawn),
+        "brier": _bootstrapped(
+            lambda scores, truths, bins: brier_score(scores=scores, truths=truths), score, truth, drawn
+        ),
         "bins": [[round(row.mean_score, 3), round(row.observed_share, 3), row.count] for row in table],
     }
+
+
+def _told(one: Judged) -> tuple[Floats, Flags]:
+    """Return the probabilities of a scan's candidates that count, from 0.05 on, and whether each is a nodule."""
+    hits = match_scan(scan=one.scan)
+    score = np.array([*hits.hit_confidences, *hits.false_positive_confidences], dtype=np.float64)
+    truth = np.arange(len(score)) < len(hits.hit_confidences)
+    return score[score >= CALIBRATED_FROM], truth[score >= CALIBRATED_FROM]
+
+
+def _joined(told: Sequence[tuple[Floats, Flags]], places: Iterable[int]) -> tuple[Floats, Flags]:
+    chosen = [told[place] for place in places]
+    empty: tuple[Floats, Flags] = (np.zeros(0), np.zeros(0, dtype=np.bool_))
+    return (
+        np.concatenate([empty[0], *(score for score, _ in chosen)]),
+        np.concatenate([empty[1], *(truth for _, truth in chosen)]),
+    )
+
+
+def _bootstrapped(
+    measure: Callable[..., float], score: Floats, truth: Flags, drawn: Sequence[tuple[Floats, Flags]]
+) -> dict[str, float]:
+    values = np.sort([measure(scores=scores, truths=truths, bins=BINS) for scores, truths in drawn if len(scores)])
+    tail = 0.025
+    low = float(values[int(np.floor(tail * len(values)))])
+    high = float(values[min(len(values) - 1, int(np.floor((1 - tail) * len(values))))])
+    value = measure(scores=score, truths=truth, bins=BINS)
+    return {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4)}
 
 
 def threshold_for(curve: Froc, false_per_scan: float) -> float:
