@@ -159,7 +159,7 @@ CHEST_CT_NODULES = CheckParameters(
     rating_gap=3,
     volume_ratio=3.0,
     neck_share=0.75,
-    candidate_floor=0.2,
+    candidate_floor=0.05,
     report_from=0.2,
 )
 """The profile for nodules on chest CT. Its scores are reasoned, not calibrated: see ``imaging.checks.probability``."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from imaging.agreement.overlap import crop
+from imaging.agreement.overlap import align, crop
 from imaging.checks.places import equivalent_diameter_mm
 from imaging.geometry.affine import to_index
 from imaging.types import Mask, PointMm, Volume
@@ -89,6 +89,23 @@ def cut_between(*, mask: Mask, first_mm: PointMm, second_mm: PointMm) -> Bodies 
     """
     seeds = [np.array(to_index(mask.grid, place)) for place in (first_mm, second_mm)]
     return _cut(mask, seeds, 1.0)
+
+
+def lobe_middle(*, mask: Mask, other: Mask) -> PointMm | None:
+    """Return the middle of the thickest part of a mask that lies outside another on its grid; None where nothing does.
+
+    What is less than half as thick around it, the thin shell that careful outlines differ by, is no part of it.
+    """
+    aligned = align(masks=(mask, other), margin_voxels=1)
+    own, held = aligned.voxels
+    depth = ndimage.distance_transform_edt(own & ~held, sampling=aligned.grid.spacing_mm)
+    if depth.max() <= 0:
+        return None
+    labels, _ = ndimage.label(depth > depth.max() / 2)
+    deepest = labels[np.unravel_index(int(depth.argmax()), depth.shape)]
+    index = np.argwhere(labels == deepest).mean(axis=0) + np.array(aligned.origin)
+    x, y, z, _ = mask.grid.matrix @ np.array([*index, 1.0])
+    return (float(x), float(y), float(z))
 
 
 def density_dip_hu(*, volume: Volume, bodies: Bodies) -> float:

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from imaging.checks.base import CheckParameters
 from imaging.checks.boundary_boxes import judge_box
 from imaging.checks.boundary_features import FEATURES, deviation_features
 from imaging.checks.boundary_parts import judge_fragments, judge_holes
+from imaging.checks.boundary_words import outline_reason
 from imaging.checks.context import Mark, structures_passed_over
 from imaging.checks.deviation import (
     CertainDifference,
     Deviation,
     certain_difference,
     length_judged,
-    measure_deviation,
     only_at_the_ends,
+    tolerance_mm,
 )
+from imaging.checks.image_edge import ImageEdge
 from imaging.checks.issues import IssueBuilder, merged
+from imaging.checks.outline_evidence import OutlineEvidence, beyond_habit, evidence_on
 from imaging.checks.outline_parts import extent_beyond
 from imaging.checks.outline_references import MODEL, Reference, nodule_marks, references_of
 from imaging.checks.places import equivalent_diameter_mm
-from imaging.checks.probability import pool
+from imaging.checks.probability import beyond_tolerance, pool
 from imaging.checks.words import counted
 from imaging.errors import NotApplicable
 from imaging.masks.measure import centroid
-from imaging.types import Action, Case, LabelIssue, Mask, PointMm, Proposal, Rejection
+from imaging.types import Action, Case, Finding, LabelIssue, Mask, Proposal, Rejection
+
+_EDGE_WEIGHT = 0.5
+"""What the image's edge counts beside another reader's outline where it is found all around."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Boundary:
     """
 
     name: str = "boundary"
-    version: str = "3"
+    version: str = "4"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable when no nodule has an outline, or a box with a model to compare."""
@@ -66,13 +71,14 @@ class Boundary:
         if not judged:
             raise NotApplicable("no-outline", "no label on this case has an outline on its image")
         builder = IssueBuilder(check=self, case=case, parameters=parameters, names=FEATURES)
+        seen = _look(judged, case, parameters)
         issues: list[LabelIssue] = []
         for mark, others in judged:
             references = references_of(case=case, mark=mark, others=others, parameters=parameters)
             if mark.finding.mask is None:
                 issues.extend(judge_box(mark=mark, references=references, builder=builder))
-            elif equivalent_diameter_mm(mask=mark.finding.mask) <= parameters.mass_limit_mm:
-                issues.extend(_outline(mark, mark.finding.mask, others, references, builder))
+            elif mark.finding in seen.evidence:
+                issues.extend(_outline(mark, mark.finding.mask, others, references, seen, builder))
                 issues.extend(_extra_slices(mark, mark.finding.mask, references, builder))
                 issues.extend(judge_fragments(mark=mark, references=references, builder=builder))
                 issues.extend(judge_holes(mark=mark, references=references, builder=builder))
@@ -101,6 +107,33 @@ class Boundary:
         return (*sorted(found, key=lambda one: one.subjects), *structures_passed_over(case=case))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """The evidence on every outline, and of each set's."""
+
+    evidence: Mapping[Finding, OutlineEvidence]
+    by_set: Mapping[str, Sequence[Finding]]
+
+    def beyond_habit(self, mark: Mark) -> float | None:
+        others = [self.evidence[other] for other in self.by_set[mark.set_id] if other is not mark.finding]
+        return beyond_habit(evidence=self.evidence[mark.finding], others=others)
+
+
+def _look(judged: Sequence[tuple[Mark, tuple[Mark, ...]]], case: Case, parameters: CheckParameters) -> _Seen:
+    evidence: dict[Finding, OutlineEvidence] = {}
+    by_set: dict[str, list[Finding]] = {}
+    for mark, others in judged:
+        mask = mark.finding.mask
+        if mask is None or equivalent_diameter_mm(mask=mask) > parameters.mass_limit_mm:
+            continue
+        references = references_of(case=case, mark=mark, others=others, parameters=parameters)
+        evidence[mark.finding] = evidence_on(
+            case=case, finding=mark.finding, mask=mask, references=references, parameters=parameters
+        )
+        by_set.setdefault(mark.set_id, []).append(mark.finding)
+    return _Seen(evidence, by_set)
+
+
 def _boxed_reference(mark: Mark, case: Case, parameters: CheckParameters) -> bool:
     if mark.finding.box is None:
         return False
@@ -109,15 +142,16 @@ def _boxed_reference(mark: Mark, case: Case, parameters: CheckParameters) -> boo
 
 
 def _outline(
-    mark: Mark, mask: Mask, others: tuple[Mark, ...], references: tuple[Reference, ...], builder: IssueBuilder
+    mark: Mark,
+    mask: Mask,
+    others: tuple[Mark, ...],
+    references: tuple[Reference, ...],
+    seen: _Seen,
+    builder: IssueBuilder,
 ) -> Iterator[LabelIssue]:
     parameters = builder.parameters
-    deviations = {
-        reference.source: measure_deviation(label=mask, reference=reference.mask, parameters=parameters)
-        for reference in references
-    }
-    if all(deviation.kind == "within" for deviation in deviations.values()):
-        return
+    evidence = seen.evidence[mark.finding]
+    deviations, edge = evidence.deviations, evidence.edge
     certain = _certain(mask, references, builder)
     opinions = []
     for reference in references:
@@ -126,33 +160,76 @@ def _outline(
             # Half of its say it has by its outline, the other half by being sure of the voxels that differ.
             weight *= 0.5 + 0.5 * certain.certain_share
         opinions.append((deviations[reference.source].score, weight))
-    score = pool(opinions=tuple(opinions))
+    if edge is not None:
+        opinions.append((_beyond_edge(edge, mask, parameters), _EDGE_WEIGHT * edge.found_share))
+    score = pool(opinions=tuple(opinions)) if opinions else 0.0
     if score < parameters.report_from:
         return
-    worst = max(deviations.values(), key=lambda deviation: deviation.score)
+    kind = _kind(deviations, edge)
     centre = centroid(mask)
     voters = max((reference.voters for reference in references), default=0)
+    step = builder.case.volume.grid.spacing_mm[0]
+    lengths: dict[str, float | None] = {}
+    for reference in references:
+        extent = extent_beyond(label=mask, reference=reference.mask, slices=reference.slices)
+        prefix = "model" if reference.source == MODEL else "others"
+        lengths |= {
+            f"{prefix}_short_mm": extent.missing_slices * step,
+            f"{prefix}_long_mm": extent.extra_slices * step,
+        }
     yield builder.issue(
         set_id=mark.set_id,
         finding_id=mark.finding.finding_id,
         place_mm=centre,
         diameter_mm=equivalent_diameter_mm(mask=mask),
         score=score,
-        reason=_reason(deviations, references, builder.where(centre), parameters),
+        reason=outline_reason(
+            deviations=deviations,
+            edge=edge,
+            kind=kind,
+            references=references,
+            where=builder.where(centre),
+            parameters=parameters,
+        ),
         implicated=(mark.set_id, *(other.set_id for other in others)),
         evidence={
-            "kind": worst.kind,
+            "kind": kind,
             "compared_with": {name: _as_evidence(deviation) for name, deviation in deviations.items()},
+            "image_edge": None if edge is None else {"signed_mean_mm": edge.bias_mm, "shift_mm": edge.shift_mm},
             "other_outlines": voters,
         },
-        features=deviation_features(
-            deviations=deviations, references=references, certain=certain, kind=worst.kind, voters=voters
-        ),
+        features={
+            **deviation_features(
+                deviations=deviations, references=references, certain=certain, kind=kind, voters=voters
+            ),
+            **evidence.features,
+            **lengths,
+            "beyond_habit_mm": seen.beyond_habit(mark),
+        },
         proposals=tuple(
             Proposal(action=Action.REPLACE_OUTLINE, origin=reference.origin, mask=reference.mask)
             for reference in references
         ),
     )
+
+
+def _beyond_edge(edge: ImageEdge, mask: Mask, parameters: CheckParameters) -> float:
+    return beyond_tolerance(
+        deviation=max(abs(edge.bias_mm), edge.shift_mm),
+        tolerance=tolerance_mm(reference=mask, parameters=parameters),
+        spread=parameters.reader_spread_mm,
+    )
+
+
+def _kind(deviations: Mapping[str, Deviation], edge: ImageEdge | None) -> str:
+    beyond = [deviation for deviation in deviations.values() if deviation.kind != "within"]
+    if beyond:
+        return max(beyond, key=lambda deviation: deviation.score).kind
+    if deviations or edge is None:
+        return "within"
+    if edge.shift_mm > abs(edge.bias_mm):
+        return "shift"
+    return "over" if edge.bias_mm > 0 else "under"
 
 
 def _certain(mask: Mask, references: tuple[Reference, ...], builder: IssueBuilder) -> CertainDifference | None:
@@ -218,39 +295,3 @@ def _as_evidence(deviation: Deviation) -> dict[str, object]:
         "tolerance_mm": deviation.tolerance_mm,
         "score": deviation.score,
     }
-
-
-def _reason(
-    deviations: dict[str, Deviation], references: tuple[Reference, ...], where: str, parameters: CheckParameters
-) -> str:
-    names = {reference.source: reference.named for reference in references}
-    parts = [f"{_said(deviation)} {names[name]}" for name, deviation in deviations.items()]
-    worst = max(deviations.values(), key=lambda deviation: deviation.score)
-    meaning = {
-        "over": "It may hold tissue that is not part of the nodule; a tighter outline may be right.",
-        "under": "It may leave out a part of the nodule; a wider outline may be right.",
-        "shift": "It may lie beside the nodule; an outline at the other place may be right.",
-        "shape": "Its shape differs on several sides; one of the other outlines may be right.",
-        "within": "",
-    }[worst.kind]
-    margin = parameters.boundary_convention.margin_mm
-    asked = f" The margin of {margin:g} mm that the guideline asks for is allowed for." if margin else ""
-    return f"This outline ({where}) {', and '.join(parts)}.{asked} {meaning}"
-
-
-def _said(deviation: Deviation) -> str:
-    if deviation.kind == "over":
-        return f"runs on average {deviation.bias_mm:.1f} mm outside"
-    if deviation.kind == "under":
-        return f"runs on average {-deviation.bias_mm:.1f} mm inside"
-    if deviation.kind == "shift":
-        return f"lies {math.hypot(*deviation.shift_mm):.1f} mm {_direction(deviation.shift_mm)} from"
-    if deviation.kind == "shape":
-        return f"lies on average {deviation.mean_mm:.1f} mm away from"
-    return f"agrees to {deviation.mean_mm:.1f} mm with"
-
-
-def _direction(shift_mm: PointMm) -> str:
-    axis = max(range(3), key=lambda number: abs(shift_mm[number]))
-    towards = (("the patient's right", "the patient's left"), ("the front", "the back"), ("the feet", "the head"))
-    return f"towards {towards[axis][shift_mm[axis] > 0]}"

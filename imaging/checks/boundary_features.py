@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from imaging.checks.deviation import CertainDifference, Deviation
 from imaging.checks.issues import COMMON_FEATURES, Features
+from imaging.checks.outline_evidence import FEATURES as EVIDENCE
 from imaging.checks.outline_references import MODEL, OTHERS, Reference
 
 _COMPARED = {
@@ -16,6 +17,8 @@ _COMPARED = {
     "hd95_mm": "95th percentile of the surface distances",
     "tolerance_mm": "how far careful outlines of this size may lie apart",
     "volume_ratio": "the label's volume over the reference's",
+    "over_mm": "95th percentile of how far the label lies outside",
+    "under_mm": "95th percentile of how far the reference lies outside the label",
 }
 
 FEATURES = (
@@ -25,6 +28,7 @@ FEATURES = (
         "kind_under": "1 where it is too tight",
         "kind_shift": "1 where it lies beside",
         "kind_shape": "1 where it differs on several sides",
+        "kind_within": "1 where each difference alone is one that careful outlines have",
         "kind_extra_slices": "1 where it goes on beyond the ends of the references",
         "kind_fragments": "1 where stray pieces lie beside it",
         "kind_holes": "1 where voxels in its middle are left out",
@@ -32,9 +36,14 @@ FEATURES = (
         "kind_tight_box": "1 where a box cuts the model's outline off",
         "kind_shifted_box": "1 where a box lies beside it",
     }
+    | EVIDENCE
     | {f"model_{name}": f"against the model's outline: {meaning}" for name, meaning in _COMPARED.items()}
     | {f"others_{name}": f"against the other readers' outline: {meaning}" for name, meaning in _COMPARED.items()}
     | {
+        "model_short_mm": "length of the model's outline beyond the label's ends",
+        "model_long_mm": "length of the label beyond the ends of the model's outline",
+        "others_short_mm": "length of the other readers' outlines beyond the label's ends",
+        "others_long_mm": "length of the label beyond the ends of theirs",
         "model_weight": "how sure the model is of its outline",
         "other_outlines": "other readers' outlines in the majority",
         "held_share": "share of the label that the model surely holds to be outside",
@@ -81,6 +90,8 @@ def deviation_features(
         found[f"{prefix}_hd95_mm"] = deviation.hd95_mm
         found[f"{prefix}_tolerance_mm"] = deviation.tolerance_mm
         found[f"{prefix}_volume_ratio"] = deviation.volume_ratio
+        found[f"{prefix}_over_mm"] = deviation.over_mm
+        found[f"{prefix}_under_mm"] = deviation.under_mm
         if reference.source == MODEL:
             found["model_weight"] = reference.weight
     if certain is not None:

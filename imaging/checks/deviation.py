@@ -34,7 +34,8 @@ class Deviation:
     """How one outline differs from one reference outline. ``shift_mm`` is the vector (x, y, z) from reference to label.
 
     ``kind``: ``over`` (drawn too wide), ``under`` (too tight), ``shift``, ``shape``, or ``within`` the tolerance.
-    ``volume_ratio``: the label's over the reference's.
+    ``volume_ratio``: the label's over the reference's. ``over_mm`` and ``under_mm``: 95th percentile of how far the
+    label lies outside the reference, and the reference outside the label.
     """
 
     kind: str
@@ -44,6 +45,8 @@ class Deviation:
     shift_mm: PointMm
     tolerance_mm: float
     volume_ratio: float
+    over_mm: float
+    under_mm: float
     score: float
 
     @property
@@ -101,6 +104,8 @@ def measure_deviation(*, label: Mask, reference: Mask, parameters: CheckParamete
         shift_mm=shift,
         tolerance_mm=tolerance,
         volume_ratio=label.count / reference.count,
+        over_mm=max(0.0, float(np.percentile(distances.signed_first_to_second_mm, 95))),
+        under_mm=max(0.0, float(np.percentile(distances.signed_second_to_first_mm, 95))),
         score=max(
             beyond_tolerance(deviation=deviation, tolerance=tolerance, spread=parameters.reader_spread_mm),
             beyond_tolerance(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imaging.agreement.overlap import containment
 from imaging.checks.base import CheckParameters
-from imaging.checks.bodies import Bodies, cut_between, density_dip_hu, two_bodies
-from imaging.checks.context import candidates_of, is_nodule, nearby, read_sets, structures_passed_over
+from imaging.checks.bodies import Bodies, cut_between, density_dip_hu, lobe_middle, two_bodies
+from imaging.checks.context import Mark, candidates_of, is_nodule, nearby, read_sets, structures_passed_over
 from imaging.checks.issues import COMMON_FEATURES, IssueBuilder
 from imaging.checks.once import once
-from imaging.checks.outline_references import MODEL, nodule_marks, references_of
+from imaging.checks.outline_evidence import evidence_on
+from imaging.checks.outline_references import MODEL, Reference, nodule_marks, references_of
 from imaging.checks.places import centre_of, equivalent_diameter_mm
 from imaging.checks.probability import from_log_odds
 from imaging.checks.words import counted, millimetres
 from imaging.errors import NotApplicable
+from imaging.masks.measure import centroid
 from imaging.masks.overlap import shared_voxels
 from imaging.masks.place import mask_holds
 from imaging.types import Action, AnnotationSet, Case, Finding, LabelIssue, Mask, Proposal, Rejection
@@ -30,6 +33,9 @@ FEATURES = COMMON_FEATURES | {
     "candidates_inside": "the model's candidates in the outline",
     "second_probability": "probability of the second best of them",
     "model_cover": "share of the outline that the model outlines when asked about it",
+    "lobe_mm": "inner radius of the thickest part of the outline that lies outside the model's, or else the others'",
+    "lobe_dense_share": "share of what lies outside it that is as dense as a nodule",
+    "lobe_thickness": "the lobe's inner radius over that of the whole outline, 0 where it is lung",
 }
 
 _ONE_COVERS = 0.6
@@ -44,6 +50,9 @@ _READER_PART = 0.8
 _MODEL_TWO = 3.0
 _MODEL_WHOLE = -1.5
 _MODEL_PART = 0.8
+_LOBE = 2.5
+_LOBE_FROM_MM = 1.5
+_LOBE_FULL_MM = 3.5
 _NECK = 3.0
 _ONE_BODY = -1.0
 _DIP = 2.0
@@ -55,9 +64,10 @@ class MergedLesions:
 
     Witnesses: other readers with two marks in the outline (against: with one mark that covers most of it), two of the
     model's candidates in it (against: the model outlines all of it as one thing), a neck between two bodies in the
-    outline's shape, and lung between their middles in the image. Score: the log-odds of ``prior_merged`` and of the
-    witnesses added (``probability.from_log_odds``). Nothing is asked of an outline in which no reader and no candidate
-    sees two things, and which has no neck. Masses are passed over.
+    outline's shape, lung between their middles in the image, and a lobe as thick and dense as a nodule that the surest
+    of the other outlines leaves out. Score: the log-odds of ``prior_merged`` and of the witnesses added
+    (``probability.from_log_odds``). Nothing is asked of an outline in which no reader and no candidate sees two things,
+    and which has neither a neck nor a lobe. Masses are passed over.
 
     The proposal replaces the outline by one of its two pieces: the one that the model's outline covers more of, else
     the larger. Its origin says that the other piece is to be added as a finding of its own, which one correction of
@@ -66,7 +76,7 @@ class MergedLesions:
     """
 
     name: str = "merged_lesions"
-    version: str = "1"
+    version: str = "2"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable where no nodule has an outline."""
@@ -115,6 +125,13 @@ class _Seen:
     inside: tuple[float, ...]
     cover: float | None
     model_outline: Mask | None
+    lobe_mm: float
+    lobe_dense_share: float | None
+
+    @property
+    def dense_lobe_mm(self) -> float:
+        """The inner radius of what the surest reference leaves out, held back by how much of it is lung."""
+        return self.lobe_mm * (self.lobe_dense_share or 0.0)
 
 
 def _look(
@@ -146,9 +163,19 @@ def _look(
     neck = once(case=case, key=("two_bodies", finding), compute=lambda: two_bodies(mask=mask))
     if neck is not None and neck.neck_ratio >= parameters.neck_share:
         neck = None
+    references = _references(case, finding, parameters)
+    outline = next((reference.mask for reference in references if reference.source == MODEL), None)
+    evidence = evidence_on(case=case, finding=finding, mask=mask, references=references, parameters=parameters)
+    depth = evidence.features["lobe_mm"] or 0.0
+    lobe = depth * (evidence.features["lobe_dense_share"] or 0.0)
+    if neck is None and not pairs and lobe >= _LOBE_FROM_MM and references:
+        # What the surest reference leaves out of the outline is as thick and dense as a lesion of its own.
+        surest = max(references, key=lambda reference: reference.weight)
+        apart = lobe_middle(mask=mask, other=surest.mask)
+        if apart is not None:
+            pairs.append((centroid(surest.mask), apart))
     cuts = (cut_between(mask=mask, first_mm=first, second_mm=second) for first, second in pairs)
     bodies = neck if neck is not None else next((cut for cut in cuts if cut is not None), None)
-    outline = _model_outline(case, finding, parameters)
     return _Seen(
         item=item,
         finding=finding,
@@ -162,6 +189,8 @@ def _look(
         inside=tuple(candidate.probability for candidate in inside),
         cover=None if outline is None else shared_voxels(outline, mask) / mask.count,
         model_outline=outline,
+        lobe_mm=depth,
+        lobe_dense_share=evidence.features["lobe_dense_share"],
     )
 
 
@@ -185,13 +214,15 @@ def _marks_inside(
     return sorted(found, key=lambda mark: (-(mark.mask.count if mark.mask is not None else 0), mark.finding_id))
 
 
-def _model_outline(case: Case, finding: Finding, parameters: CheckParameters) -> Mask | None:
+def _references(case: Case, finding: Finding, parameters: CheckParameters) -> tuple[Reference, ...]:
+    found = once(case=case, key="others_of", compute=lambda: dict(_marks_by_finding(case)))
+    mark, others = found[finding]
+    return references_of(case=case, mark=mark, others=others, parameters=parameters)
+
+
+def _marks_by_finding(case: Case) -> Iterator[tuple[Finding, tuple[Mark, tuple[Mark, ...]]]]:
     for mark, others in nodule_marks(case=case):
-        if mark.finding is finding:
-            for reference in references_of(case=case, mark=mark, others=others, parameters=parameters):
-                if reference.source == MODEL:
-                    return reference.mask
-    return None
+        yield mark.finding, (mark, others)
 
 
 def _issue(seen: _Seen, builder: IssueBuilder) -> LabelIssue | None:
@@ -206,6 +237,7 @@ def _issue(seen: _Seen, builder: IssueBuilder) -> LabelIssue | None:
         _NECK * neck if seen.neck is not None else _ONE_BODY,
         _DIP * min(max((seen.dip_hu - _DIP_FROM_HU) / (_DIP_FULL_HU - _DIP_FROM_HU), 0.0), 1.0),
     ]
+    weights.append(_LOBE * min(max((seen.dense_lobe_mm - _LOBE_FROM_MM) / (_LOBE_FULL_MM - _LOBE_FROM_MM), 0.0), 1.0))
     if seen.cover is not None:
         whole = seen.cover >= _ONE_COVERS
         weights.append((_MODEL_WHOLE if len(seen.inside) < 2 else 0.0) if whole else _MODEL_PART)
@@ -239,6 +271,9 @@ def _issue(seen: _Seen, builder: IssueBuilder) -> LabelIssue | None:
             "candidates_inside": len(seen.inside),
             "second_probability": second if len(seen.inside) >= 2 else None,
             "model_cover": seen.cover,
+            "lobe_mm": seen.lobe_mm,
+            "lobe_dense_share": seen.lobe_dense_share,
+            "lobe_thickness": 2 * seen.dense_lobe_mm / equivalent_diameter_mm(mask=seen.mask),
         },
         proposals=(
             Proposal(
@@ -274,6 +309,8 @@ def _reason(seen: _Seen, bodies: Bodies, where: str) -> str:
         said.append("it narrows between two bodies")
     if seen.dip_hu >= _DIP_FROM_HU:
         said.append("the image is thinner between them")
+    if seen.dense_lobe_mm >= _LOBE_FROM_MM:
+        said.append("a part as thick and dense as a nodule lies outside the surest of the other outlines")
     first, second = (millimetres(value=equivalent_diameter_mm(mask=piece)) for piece in bodies.pieces)
     opening = f"This outline ({where}) may hold two lesions, of about {first} and {second}"
     return f"{opening}: {', and '.join(said)}. Two outlines may be right." if said else f"{opening}."

@@ -51,6 +51,7 @@ FEATURES = COMMON_FEATURES | {
     "readers_against": "readers who marked the place, but as no nodule",
     "contrast_hu": "mean inside the candidate's outline less the lung around it",
     "running_on": "share of the dense thing here that lies outside the candidate's outline: a vessel, the chest wall",
+    "below_validated_mm": "how much smaller the candidate measures than the sizes that the model is validated for",
     "lung_distance_mm": "how far the candidate lies from the lungs, 0 inside",
     "outlined": "1 where the model outlines the candidate, 0 where it is a bare place",
 }
@@ -69,7 +70,7 @@ class MissingNodule:
     """
 
     name: str = "missing_nodule"
-    version: str = "3"
+    version: str = "4"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable without a prediction or without anyone who read the case."""
@@ -209,7 +210,15 @@ def _shared_features(candidate: Candidate, case: Case, parameters: CheckParamete
             case=case, place_mm=candidate.centre_mm, closing_mm=parameters.lung_closing_mm
         ),
         "outlined": float(candidate.mask is not None),
+        "below_validated_mm": _below(candidate, prediction_of(case=case)),
     }
+
+
+def _below(candidate: Candidate, prediction: Prediction) -> float | None:
+    validated = prediction.validated_diameters_mm
+    if validated is None or candidate.diameter_mm is None:
+        return None
+    return max(0.0, validated[0] - candidate.diameter_mm)
 
 
 def _abstention(candidate: Candidate, case: Case, parameters: CheckParameters) -> Rejection | None:
@@ -223,12 +232,13 @@ def _abstention(candidate: Candidate, case: Case, parameters: CheckParameters) -
             return None
         message = f"a candidate larger than {parameters.mass_limit_mm:g} mm is a mass; it was not judged"
         return Rejection("mass", message)
-    lower, upper = validated[0], min(validated[1], parameters.mass_limit_mm)
+    # A candidate's own size is measured no better than an outline is drawn.
+    lower, upper = validated[0] - parameters.boundary_tolerance_mm, min(validated[1], parameters.mass_limit_mm)
     if not lower <= candidate.diameter_mm <= upper:
         return Rejection(
             "candidate-size-not-validated",
-            f"a candidate of {candidate.diameter_mm:.1f} mm lies outside the {lower:g}-{upper:g} mm for which the "
-            "model is validated; it was not judged",
+            f"a candidate of {candidate.diameter_mm:.1f} mm lies outside the {validated[0]:g}-{upper:g} mm for "
+            "which the model is validated, by more than measuring explains; it was not judged",
         )
     return None
 

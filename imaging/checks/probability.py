@@ -18,6 +18,7 @@ BROKEN_RULE = 0.97
 # Jeffreys' prior for a share: as little as possible said beforehand, half a reader on either side.
 _JEFFREYS = 0.5
 _EDGE = 1e-6
+_SURE = 1e-4
 
 
 def majority_would_mark(*, marked: float, silent: float, model_probability: float | None, model_weight: float) -> float:
@@ -139,7 +140,8 @@ def pool(*, opinions: tuple[tuple[float, float], ...]) -> float:
 def _prior(model_probability: float | None, model_weight: float) -> tuple[float, float]:
     if model_probability is None:
         return _JEFFREYS, _JEFFREYS
-    bounded = min(max(model_probability, 0.01), 0.99)
+    # Near to certain, and still in order: two candidates of 99.1 and 99.9 % are not one as good as the other.
+    bounded = min(max(model_probability, _SURE), 1 - _SURE)
     return model_weight * bounded, model_weight * (1 - bounded)
 
 

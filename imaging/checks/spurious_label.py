@@ -54,7 +54,7 @@ class SpuriousLabel:
     """
 
     name: str = "spurious_label"
-    version: str = "2"
+    version: str = "3"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues.
@@ -213,7 +213,8 @@ def _abstention(finding: Finding, prediction: Prediction, parameters: CheckParam
         return Rejection("validated-sizes-not-stated", message, (finding.finding_id,))
     lower, upper = prediction.validated_diameters_mm
     upper = min(upper, parameters.mass_limit_mm)
-    if not lower <= diameter <= upper:
+    # The limit holds for the lesion; a label's own size differs from it by as much as outlines are drawn apart.
+    if not lower - parameters.boundary_tolerance_mm <= diameter <= upper:
         message = (
             f"a label of {diameter:.1f} mm lies outside the {lower:g}-{upper:g} mm for which the model is validated; "
             "its silence there means nothing, and the label was not judged"
