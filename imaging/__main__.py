@@ -20,6 +20,7 @@ from imaging.audit.marks_command import add_marks_command, run_marks_command
 from imaging.audit.page import headline, render
 from imaging.audit.run import AuditRequest, audit, program_version
 from imaging.errors import ImagingError
+from imaging.inference.backends import AUTO, CHOICES
 
 NOTHING_TO_LOOK_AT = 0
 SOMETHING_TO_LOOK_AT = 1
@@ -65,6 +66,7 @@ def _audit(given: argparse.Namespace) -> int:
         nodule_names=tuple(given.nodule),
         bundle=None if given.no_model else given.model,
         threads=given.threads,
+        backend=given.backend,
         made_at=_now(),
     )
     outcome = audit(request=request, progress=_progress)
@@ -114,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--threads", type=_whole, default=max(1, min(4, os.cpu_count() or 1)), help="threads for the QA model"
+    )
+    command.add_argument(
+        "--backend", choices=CHOICES, default=AUTO, help="what runs the QA model; what it did run is on the page"
     )
     add_marks_command(commands, epilog=_EXIT_CODES)
     return parser

@@ -56,7 +56,9 @@ _BY_REPORTS = (MissingNodule(), Boundary())
 
 @dataclass(frozen=True, slots=True)
 class AuditRequest:
-    """What is audited. ``bundle`` is the folder of the QA model, None to do without one; ``threads`` is for it.
+    """What is audited. ``bundle`` is the folder of the QA model, None to do without one.
+
+    ``threads`` and ``backend`` (of ``imaging.inference.backends.CHOICES``) are for it.
 
     ``nodule_names``: label names that mean nodules in these files, where the usual words for them do not occur.
     """
@@ -66,15 +68,17 @@ class AuditRequest:
     nodule_names: tuple[str, ...]
     bundle: Path | None
     threads: int
+    backend: str
     made_at: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asking:
-    """The QA model to ask, if any, and how many threads it may take."""
+    """The QA model to ask, if any, how many threads it may take, and what is to run it."""
 
     bundle: Bundle | None
     threads: int
+    backend: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +146,7 @@ def _series(
     sets = tuple(one.annotation_set for one in sourced)
     pictures, more = lesion_pictures(sets=sets, volume=volume)
     flags, outcomes, why_not = _analysed(
-        number, sourced, rejections, volume, _Asking(bundle, request.threads), progress
+        number, sourced, rejections, volume, _Asking(bundle, request.threads, request.backend), progress
     )
     return SeriesAudit(
         number=number,
@@ -284,6 +288,7 @@ def _own_opinion(
             progress=_tiles(number, progress),
             checkpoint_dir=None,
             threads=asking.threads,
+            backend=asking.backend,
         )
     except NotApplicable as refusal:
         return _Opinion(title, None, refusal.message, nobody)

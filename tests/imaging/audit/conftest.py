@@ -81,6 +81,7 @@ def audited(study: Study, *labels: Path, ct: Path | None = None, nodule_names: t
         bundle=None,
         nodule_names=nodule_names,
         threads=1,
+        backend="auto",
         made_at="2026-01-01 00:00",
     )
     return audit(request=request, progress=lambda message: None)

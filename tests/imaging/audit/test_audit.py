@@ -15,7 +15,7 @@ import pytest
 
 from imaging.__main__ import FAULT, NO_AUDIT, NOTHING_TO_LOOK_AT, SOMETHING_TO_LOOK_AT, main
 from imaging.audit.machine import as_json
-from imaging.audit.page import headline
+from imaging.audit.page import headline, render
 from imaging.audit.result import Audit
 from imaging.audit.run import AuditRequest, audit
 from imaging.geometry.label_fit import FitStatus
@@ -254,10 +254,15 @@ def test_a_model_is_asked_where_the_labels_lie_and_named_with_its_digest(study: 
         bundle=tiny_bundle,
         nodule_names=(),
         threads=1,
+        backend="torch",
         made_at="2026-01-01 00:00",
     )
-    [series] = audit(request=request, progress=told.append).series
+    found = audit(request=request, progress=told.append)
+    [series] = found.series
     [opinion] = series.opinions
+    assert opinion.backend.startswith("torch-f32 ")
+    assert f"Computed by {opinion.backend}." in render(found)
+    assert json.loads(as_json(found))["series"][0]["opinions"][0]["backend"] == opinion.backend
     assert opinion.model is not None and opinion.model.name == "tiny"
     assert len(opinion.model.bundle_sha256) == 64
     assert opinion.validated_diameters_mm == (4.0, 30.0)
@@ -279,6 +284,7 @@ def test_a_scan_without_lungs_is_audited_without_the_models_opinion(
         bundle=tiny_bundle,
         nodule_names=(),
         threads=1,
+        backend="auto",
         made_at="2026-01-01 00:00",
     )
     [series] = audit(request=request, progress=lambda message: None).series

@@ -30,6 +30,7 @@ def audited(archive: str, folder: Path, *labels: str, nodule_names: tuple[str, .
         bundle=None,
         nodule_names=nodule_names,
         threads=1,
+        backend="auto",
         made_at="2026-01-01 00:00",
     )
     return audit(request=request, progress=lambda message: None)
@@ -78,7 +79,7 @@ def test_odd_files_leave_an_audit_without_a_volume_and_every_file_with_a_reason(
     label = tmp_path / "labels.xml"
     label.write_bytes(real.member("lidc-0001.zip", "annotations-lidc.xml"))
     request = AuditRequest(
-        ct=archive, labels=(label,), bundle=None, nodule_names=(), threads=1, made_at="2026-01-01 00:00"
+        ct=archive, labels=(label,), bundle=None, nodule_names=(), threads=1, backend="auto", made_at="2026-01-01 00:00"
     )
     found = audit(request=request, progress=lambda message: None)
     read = sum(len(one.found.headers) for one in found.series)
