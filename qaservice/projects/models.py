@@ -78,6 +78,12 @@ class Project(VersionedModel):
         help_text="what becomes of data that a QA model was trained on",
     )
 
+    training_policy = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="a role to the trainings without which it sleeps; a regulated project asks for one of every role",
+    )
+
     class Meta:
         constraints = [
             models.CheckConstraint(
@@ -105,6 +111,43 @@ class Membership(VersionedModel):
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.role} in {self.project_id}"
+
+
+class TrainingRecord(VersionedModel):
+    """That a person was trained for a project, by which document, and until when that holds (REQ-18)."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="training_records")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="training_records")
+    training = models.CharField(max_length=100, help_text="as the project's training policy names it")
+    document = models.CharField(max_length=200, help_text="title of what was taught")
+    document_version = models.CharField(max_length=40)
+    document_sha256 = models.CharField(max_length=64, help_text="of the document's bytes")
+    completed_on = models.DateField()
+    valid_until = models.DateField(help_text="the last day on which it holds")
+    recorded_at = models.DateTimeField()
+    withdrawn_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(completed_on__lte=models.F("valid_until")), name="training_ends_after_it_began"
+            )
+        ]
+        indexes = [models.Index(fields=["project", "user"], name="training_by_person")]
+
+    def __str__(self) -> str:
+        return f"{self.training} of {self.user_id} until {self.valid_until}"
+
+
+class MembershipReview(WriteOnceModel):
+    """That somebody looked whether a person still needs a role; the event says who and why (REQ-29)."""
+
+    membership = models.ForeignKey(Membership, on_delete=models.PROTECT, related_name="reviews")
+    reviewed_at = models.DateTimeField()
+    kept = models.BooleanField()
+
+    def __str__(self) -> str:
+        return f"{self.membership_id} {'kept' if self.kept else 'withdrawn'}"
 
 
 class LabelRules(WriteOnceModel):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from imaging.geometry.policy import UnusablePolicy, policy_from_words
 from imaging.types import Category
 from qaservice.common.errors import Conflict, InvalidInput
-from qaservice.projects.models import CrosswalkPolicy, IdentityPolicy, LeakagePolicy
+from qaservice.projects.models import CrosswalkPolicy, IdentityPolicy, LeakagePolicy, Role
 
 MOST_TERM_CHARACTERS = 200
 
@@ -114,6 +114,29 @@ def _number(
     return repr(value).removesuffix(".0")
 
 
+MOST_TRAININGS = 10
+MOST_TRAINING_CHARACTERS = 100
+
+
+def _training_policy(asked: object) -> dict[str, list[str]]:
+    if not isinstance(asked, Mapping):
+        raise InvalidInput("a training policy maps roles to the trainings they need", code="unusable-policy")
+    policy: dict[str, list[str]] = {}
+    for role, wanted in asked.items():
+        _one_of(role, Role.values, "a role")
+        named = [str(one).strip() for one in wanted] if isinstance(wanted, list | tuple) else []
+        usable = all(0 < len(name) <= MOST_TRAINING_CHARACTERS for name in named)
+        if not isinstance(wanted, list | tuple) or not usable or len(named) > MOST_TRAININGS:
+            raise InvalidInput(
+                f"the trainings of a role are a list of at most {MOST_TRAININGS} names of 1 to "
+                f"{MOST_TRAINING_CHARACTERS} characters",
+                code="unusable-policy",
+            )
+        if named:
+            policy[role] = sorted(set(named))
+    return {role: policy[role] for role in sorted(policy)}
+
+
 def _one_of(asked: object, words: list[str], what: str) -> str:
     if not isinstance(asked, str) or asked not in words:
         raise InvalidInput(f"{str(asked)[:60]!r} is not {what}; there are {', '.join(words)}", code="unusable-policy")
@@ -127,6 +150,7 @@ POLICIES: Mapping[str, Callable[[object], object]] = {
     "crosswalk_policy": _crosswalk_policy,
     "fitness_threshold": _fitness_threshold,
     "leakage_policy": _leakage_policy,
+    "training_policy": _training_policy,
 }
 """Field of the project to what checks a wanted value and returns it as it is stored; raises InvalidInput."""
 

@@ -8,13 +8,14 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from compliance.recording import Actor, change
-from qaservice.accounts.models import User
+from qaservice.accounts.models import User, UserKind
 from qaservice.common.errors import Conflict, InvalidInput, NotPermitted
 from qaservice.common.transitions import amend
 from qaservice.projects.models import Membership, Project, Role
 from qaservice.projects.policies import checked, require_stricter
-from qaservice.projects.rules import clash
-from qaservice.projects.selectors import roles_of
+from qaservice.projects.rules import PERMISSIONS, clash
+from qaservice.projects.selectors import granted_roles
+from qaservice.projects.training import current_trainings, trainings_needed
 
 
 def create_project(
@@ -69,6 +70,8 @@ def set_policies(*, project: Project, policies: Mapping[str, object], actor: Act
         return project
     if project.ingests.exists():
         require_stricter(before=before, after=changes)
+    if "training_policy" in changes:
+        _require_a_lead_awake(project=project, policy=changes["training_policy"])
     with change(
         "project.policies-changed",
         actor=actor,
@@ -88,6 +91,21 @@ def set_gate_policy(*, project: Project, policy: Mapping[str, str], actor: Actor
     return set_policies(project=project, policies={"gate_policy": dict(policy)}, actor=actor, reason=reason)
 
 
+def _require_a_lead_awake(*, project: Project, policy: object) -> None:
+    """Raise Conflict for a training policy under which nobody could lead the project any more."""
+    wanted = Project(regulated=project.regulated, training_policy=policy)
+    needed = set(trainings_needed(project=wanted, role=Role.QA_LEAD))
+    for member in Membership.objects.filter(project=project, role=Role.QA_LEAD, active=True).select_related("user"):
+        if member.user.is_active and (
+            member.user.kind != UserKind.PERSON or needed <= current_trainings(user=member.user, project=project)
+        ):
+            return
+    raise Conflict(
+        f"every QA lead here would lack a training: {', '.join(sorted(needed))}; have it recorded first",
+        code="policy-would-lock-out",
+    )
+
+
 def grant(*, project: Project, user: User, role: str, actor: Actor, reason: str) -> Membership:
     """Give ``user`` a role in ``project``; a withdrawn role is made active again, a held one stays as it is.
 
@@ -100,11 +118,16 @@ def grant(*, project: Project, user: User, role: str, actor: Actor, reason: str)
         raise NotPermitted("simulated actors are refused in a regulated project", code="simulated-refused")
     if user.is_administrator and role in {Role.READER, Role.ADJUDICATOR}:
         raise NotPermitted("an administrator has no review rights", code="administrator-reviews")
-    held = roles_of(user=user, project=project)
+    held = granted_roles(user=user, project=project)
     clashing = clash(held=held, wanted=role)
     if clashing is not None:
         raise NotPermitted(
             f"someone who is {clashing} here cannot also be {role}: reads would not be blind", code="roles-clash"
+        )
+    if role in PERMISSIONS["review"] and _has_inspected(project=project, user=user):
+        raise NotPermitted(
+            "someone who led or audited here has seen what checks and readers said: their reads would not be blind",
+            code="was-not-blind",
         )
     membership = Membership.objects.filter(project=project, user=user, role=role).first()
     if membership is not None and membership.active:
@@ -122,6 +145,11 @@ def grant(*, project: Project, user: User, role: str, actor: Actor, reason: str)
         membership = Membership(project=project, user=user, role=role)
         membership.save()
     return membership
+
+
+def _has_inspected(*, project: Project, user: User) -> bool:
+    """Return whether ``user`` ever held a role, withdrawn since or not, that shows flags with their scores."""
+    return Membership.objects.filter(project=project, user=user, role__in=PERMISSIONS["inspect"]).exists()
 
 
 def withdraw(*, membership: Membership, actor: Actor, reason: str) -> Membership:

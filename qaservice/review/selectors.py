@@ -13,8 +13,8 @@ from qaservice.analysis.selectors import latest_observation, valued
 from qaservice.analysis.standing import held_flags, worth_of
 from qaservice.labels.models import AnnotationSet, SetKind
 from qaservice.labels.selectors import sets_of_user
-from qaservice.projects.models import Membership, Project
-from qaservice.projects.rules import PERMISSIONS
+from qaservice.projects.models import Project
+from qaservice.projects.selectors import holders
 from qaservice.review.models import Assignment, AssignmentState, Consensus, Phase, Verdict
 
 WORKLIST_ORDERINGS = {
@@ -56,18 +56,18 @@ def unassigned_places(*, project: Project) -> list[tuple[Flag, int]]:
 
 def eligible_readers(*, flag: Flag, among: Sequence[User] | None) -> list[User]:
     """Return who may be asked to read ``flag``: review rights, not the author of a label in question, not yet asked."""
-    rights = Membership.objects.filter(project=flag.project, active=True, role__in=PERMISSIONS["review"])
-    users = User.objects.filter(pk__in=rights.values("user"), is_active=True)
+    users = holders(project=flag.project, action="review")
     if flag.project.regulated:
-        users = users.exclude(kind="simulated")
+        users = [user for user in users if not user.is_simulated]
     if among is not None:
-        users = users.filter(pk__in=[user.pk for user in among])
-    asked = Assignment.objects.filter(flag=flag, round=flag.round).values("reader")
+        chosen = {user.pk for user in among}
+        users = [user for user in users if user.pk in chosen]
+    asked = set(Assignment.objects.filter(flag=flag, round=flag.round).values_list("reader", flat=True))
     stake = implicated_sets(flag=flag)
     return [
         user
-        for user in users.exclude(pk__in=asked).order_by("username")
-        if stake.isdisjoint(sets_of_user(project=flag.project, user=user))
+        for user in users
+        if user.pk not in asked and stake.isdisjoint(sets_of_user(project=flag.project, user=user))
     ]
 
 

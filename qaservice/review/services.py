@@ -13,6 +13,7 @@ from qaservice.common.transitions import step
 from qaservice.labels.selectors import sets_of_user
 from qaservice.projects.models import Project
 from qaservice.projects.selectors import require
+from qaservice.review.duties import refuse_to_read
 from qaservice.review.models import Assignment, AssignmentState, Decision, Phase, Verdict
 from qaservice.review.rules import checked_correction, checked_decision, checked_rationale, refuse_own_label
 from qaservice.review.selectors import (
@@ -29,18 +30,18 @@ from qaservice.review.states import ASSIGNMENT
 def assign(*, flag: Flag, reader: User, actor: Actor, reason: str) -> Assignment:
     """Ask ``reader`` to look at ``flag``; asking twice in a round gives the same assignment.
 
-    Raises NotPermitted for someone without review rights, a simulated actor in a regulated project, or the author of a
-    label in question; Conflict where the flag is settled.
+    Raises NotPermitted for someone without review rights, a simulated actor in a regulated project, or somebody who
+    has another duty here (``review.duties``); Conflict where the flag is settled.
     """
     require(user=reader, project=flag.project, action="review")
     if reader.is_simulated and flag.project.regulated:
         raise NotPermitted("simulated actors are refused in a regulated project", code="simulated-refused")
-    refuse_own_label(implicated=implicated_sets(flag=flag), own_sets=sets_of_user(project=flag.project, user=reader))
     if flag.state == FlagState.SETTLED:
         raise Conflict("this flag is settled; nobody needs to read it", code="flag-settled")
     known = Assignment.objects.filter(flag=flag, round=flag.round, reader=reader).first()
     if known is not None:
         return known
+    refuse_to_read(flag=flag, user=reader)
     assignment = Assignment(project=flag.project, flag=flag, round=flag.round, reader=reader)
     with change(
         "assignment.made",

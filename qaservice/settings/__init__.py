@@ -121,6 +121,8 @@ PASSWORD_HISTORY = environment.whole_number("QASERVICE_PASSWORD_HISTORY", defaul
 PASSWORD_DAYS = environment.whole_number("QASERVICE_PASSWORD_DAYS", default=0, least=0)
 TOKEN_MOST_DAYS = environment.whole_number("QASERVICE_TOKEN_MOST_DAYS", default=365, least=1)
 TOKEN_DAYS = min(90, TOKEN_MOST_DAYS)
+# After how many days somebody has to look again whether a person still needs a role (REQ-29).
+ACCESS_REVIEW_DAYS = environment.whole_number("QASERVICE_ACCESS_REVIEW_DAYS", default=180, least=1)
 # How many proxies of the site's own stand before it; a lock on an address needs to know whose address it is.
 PROXIES = environment.whole_number("QASERVICE_PROXIES", default=int(BEHIND_TLS), least=0)
 # Alerts are mailed to administrators where a server is named: smtp://user:password@host:587?tls=true&from=qa@example.org
