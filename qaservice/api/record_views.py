@@ -1,4 +1,4 @@
-"""The trail, dataset versions, reports and kits."""
+"""Dataset versions, reports and kits, and the check of the whole record."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from tempfile import TemporaryDirectory
 
 from django.http import FileResponse, HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from compliance.models import Event
 from compliance.verification import verify_live
 from qaservice.api import serializers
 from qaservice.api.base import ApiView
@@ -37,48 +35,6 @@ class DatasetVersionsView(ApiView):
         project, _actor = self.project(request, key, "inspect")
         rows = DatasetVersion.objects.filter(project=project).select_related("guideline").order_by("-number")
         return Response(serializers.DatasetVersionSerializer(rows, many=True).data)
-
-
-class EventsView(ApiView):
-    """The project's trail, newest first."""
-
-    @extend_schema(
-        parameters=[
-            OpenApiParameter("kind", str),
-            OpenApiParameter("actor", str, description="id of the person"),
-            OpenApiParameter("subject", str, description="id of the thing"),
-            OpenApiParameter("limit", int),
-            OpenApiParameter("offset", int),
-        ],
-        responses=OpenApiTypes.OBJECT,
-    )
-    def get(self, request: Request, key: str) -> Response:
-        project, _actor = self.project(request, key, "audit")
-        rows = Event.objects.filter(project_key=project.key).order_by("-occurred_at", "-id")
-        for name, column in (("kind", "kind"), ("actor", "actor_id"), ("subject", "subject_id")):
-            value = request.query_params.get(name)
-            if value:
-                rows = rows.filter(**{column: value})
-        pages = LimitOffsetPagination()
-        page = pages.paginate_queryset(rows, request, view=self) or []
-        return pages.get_paginated_response(
-            [
-                {
-                    "id": str(event.pk),
-                    "kind": event.kind,
-                    "occurred_at": iso(event.occurred_at),
-                    "actor": event.actor_name,
-                    "role": event.actor_role,
-                    "simulated": event.simulated,
-                    "reason": event.reason,
-                    "subject": [event.subject_type, event.subject_id],
-                    "payload": event.payload,
-                    "redacted": event.redacted,
-                    "rows": event.rows,
-                }
-                for event in page
-            ]
-        )
 
 
 class LedgerVerificationView(ApiView):

@@ -22,6 +22,7 @@ from qaservice.labels.selectors import current_revisions, reference_findings, so
 from qaservice.labels.summaries import set_summaries
 from qaservice.projects.selectors import require
 from qaservice.review.blinding import set_title
+from qaservice.studies.looks import record_look
 from qaservice.studies.models import Ingest, Series
 from qaservice.studies.selectors import grid_of, items_of, series_view, slice_hounsfield
 from qaservice.studies.services import receive_upload
@@ -96,6 +97,7 @@ class SliceView(ApiView):
         count = grid_of(series).shape[0]
         if index >= count:
             raise NotFound(f"this series has {count} slices, numbered from 0", code="no-such-slice")
+        record_look(series=series, slice_index=index, actor=self.allowed(request, series.project, "view"))
         pixels = slice_hounsfield(series, index).astype("<i2", copy=False)
         response = HttpResponse(pixels.tobytes(), content_type="application/octet-stream")
         # The bytes of a slice never change, but they are a patient's: only this browser may keep them, for a while.

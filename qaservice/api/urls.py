@@ -17,6 +17,7 @@ from qaservice.api import (
     review_views,
     signature_views,
     study_views,
+    trail_views,
 )
 
 app_name = "api"
@@ -97,7 +98,21 @@ urlpatterns = [
     path("assignments/<uuid:assignment_id>/reveal/", review_views.RevealView.as_view(), name="reveal"),
     path("projects/<slug:key>/dataset-versions/", record_views.DatasetVersionsView.as_view(), name="dataset-versions"),
     path("projects/<slug:key>/label-exports/", export_views.LabelExportsView.as_view(), name="label-exports"),
-    path("projects/<slug:key>/events/", record_views.EventsView.as_view(), name="events"),
+    path("events/", trail_views.TrailView.as_view(), name="trail"),
+    path("projects/<slug:key>/events/", trail_views.EventsView.as_view(), name="events"),
+    path("projects/<slug:key>/looks/", trail_views.LooksView.as_view(), name="looks"),
+    path("projects/<slug:key>/trail-exports/", trail_views.TrailExportView.as_view(), name="trail-exports"),
+    path("projects/<slug:key>/records/<slug:table>/<slug:record_id>/", trail_views.RecordView.as_view(), name="record"),
+    path(
+        "projects/<slug:key>/records/<slug:table>/<slug:record_id>/exports/",
+        trail_views.RecordExportView.as_view(),
+        name="record-exports",
+    ),
+    path(
+        "projects/<slug:key>/outline-changes/<uuid:revision_id>/",
+        trail_views.OutlineChangeView.as_view(),
+        name="outline-change",
+    ),
     path("projects/<slug:key>/reports/", record_views.ReportsView.as_view(), name="reports"),
     path("reports/<uuid:report_id>/", record_views.ReportView.as_view(), name="report"),
     path("reports/<uuid:report_id>/document/", record_views.ReportDocumentView.as_view(), name="report-document"),

@@ -16,6 +16,7 @@ from qaservice.portal.views import (
     record,
     rules,
     studies,
+    trail,
 )
 
 app_name = "portal"
@@ -62,8 +63,16 @@ urlpatterns = [
     path("projects/<slug:key>/worklist/batch/", reading.start_batch, name="batch"),
     path("projects/<slug:key>/cases/<uuid:assignment_id>/", reading.case, name="case"),
     path("projects/<slug:key>/cases/<uuid:assignment_id>/next/", reading.next_case, name="next-case"),
-    path("projects/<slug:key>/trail/", record.trail, name="trail"),
+    path("projects/<slug:key>/trail/", trail.trail, name="trail"),
+    path("projects/<slug:key>/trail/hand-out/", trail.hand_out, name="trail-export"),
+    path("projects/<slug:key>/looks/", trail.looks, name="looks"),
+    path("projects/<slug:key>/records/<slug:table>/<slug:record_id>/", trail.record, name="record"),
+    path(
+        "projects/<slug:key>/records/<slug:table>/<slug:record_id>/hand-out/",
+        trail.hand_out_record,
+        name="record-export",
+    ),
     path("projects/<slug:key>/reports/", record.reports, name="reports"),
     path("projects/<slug:key>/reports/make/", record.make_report, name="make-report"),
-    path("projects/<slug:key>/verify/", record.verify, name="verify"),
+    path("projects/<slug:key>/verify/", trail.verify, name="verify"),
 ]

@@ -16,3 +16,4 @@ register_event("identity.revealed", "Somebody looked up who stands behind a pseu
 register_event("study.registered", "A study was seen for the first time", "REQ-17")
 register_event("series.ingested", "Instances of a series were stored; carries their Merkle root", "REQ-17")
 register_event("series.assessed", "The geometry gate gave its verdict on a series", "REQ-17")
+register_event("images.viewed", "A person looked at a series' images", "REQ-40")

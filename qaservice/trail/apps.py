@@ -10,3 +10,7 @@ class TrailConfig(AppConfig):
 
     name = "qaservice.trail"
     label = "trail"
+
+    def ready(self) -> None:
+        # Importing registers this app's event kinds; an unregistered kind is refused when it is recorded.
+        from qaservice.trail import events  # noqa: F401
