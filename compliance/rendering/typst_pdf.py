@@ -26,7 +26,7 @@ from compliance.rendering.document import (
 )
 from compliance.rendering.typesetting import can_show, typeset
 
-DRAFT = "DRAFT - unsigned"
+DRAFT = "DRAFT without its signature page"
 EMBEDDED_DATABASE = "Embedded SQLite: evidence, not prevention"
 SIMULATED_READERS = "Contains simulated readers"
 
@@ -70,14 +70,16 @@ def _view(document: ReportDocument, marks: tuple[str, ...], pictures: dict[str, 
         "running_time": wording.moment(identity.generated_at),
         "marks": list(marks),
         "signature_note": (
-            "This report is a draft and carries no signature. Nobody has approved it; it supports no release and no "
-            "claim. Figures are descriptive and rest on the flags that were settled when it was made."
+            "This document was made unsigned, and signing does not change it. Signatures stand on a signature page of "
+            "their own, which names this document's SHA-256; without one that says approved this is a draft, and "
+            "supports no release and no claim. Figures are descriptive and rest on the flags that were settled when it "
+            "was made."
         ),
         "identity_facts": [
             {"label": label, "text": text, "exact": exact}
             for label, text, exact in (
                 ("Project", _named(identity.project_title, identity.project_key), False),
-                ("Report", f"Number {identity.report_number}, draft", False),
+                ("Report", f"Number {identity.report_number}, draft when made", False),
                 ("Dataset", f"Version {identity.dataset_version}. {identity.dataset_note}", False),
                 (
                     "Analysis",

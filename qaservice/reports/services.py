@@ -12,6 +12,8 @@ from django.db import transaction
 
 from compliance.checkpoints import publish
 from compliance.evidence import build_kit
+from compliance.ledger.canonical import canonical_bytes
+from compliance.ledger.note import Checkpoint
 from compliance.recording import Actor, change, record_event
 from compliance.rendering.document import ReportDocument
 from compliance.rendering.typesetting import RenderingError
@@ -23,6 +25,7 @@ from qaservice.projects.models import Project
 from qaservice.reports.evidence import Evidence, gather
 from qaservice.reports.models import ValidationReport
 from qaservice.reports.selectors import next_number, renumbered, report_document, report_facts
+from qaservice.reports.signature_pages import signature_data, signature_page
 from qaservice.storage.selectors import read_blob
 from qaservice.storage.services import store_blob, write_bytes
 
@@ -92,20 +95,24 @@ def export_report(
 def export_kit(*, report: ValidationReport, path: Path, actor: Actor, reason: str) -> Path:
     """Write the evidence kit of a report to ``path`` and record that it was handed out, with the kit's SHA-256.
 
-    The kit holds the report, its figures, the dataset manifest, the sealed ledger with the records it names, and the
-    programs that verify and recompute them offline, under a checkpoint that continues the report's head. Not for use
-    inside a transaction: it seals first.
+    The kit holds the report, its signatures and their page, its figures, the dataset manifest, the sealed ledger with
+    the records it names, and the programs that verify and recompute them offline, under a checkpoint that continues
+    the report's head. Not for use inside a transaction: it seals first.
     """
     facts = read_blob(report.facts_id)
+    checkpoint = publish()
+    signatures = signature_data(report, size=Checkpoint.parse(checkpoint.text).size)
     build_kit(
         path,
         files={
+            "data/signatures.json": canonical_bytes(signatures) + b"\n",
+            "signature-page.pdf": signature_page(report),
             "report.pdf": read_blob(report.document_id),
             "dataset-manifest.json": read_blob(report.dataset_version.manifest_id),
             "recompute.py": resources.files("qaservice.reports.offline").joinpath("recompute.py").read_bytes(),
         },
         facts=json.loads(facts),
-        checkpoint=publish(),
+        checkpoint=checkpoint,
         heads=(report.ledger_size,),
         project_key=report.project.key,
     )

@@ -14,7 +14,6 @@ from compliance.rendering.signature_pdf import SignaturePage, SignatureRow, rend
 from compliance.rendering.typesetting import RenderingError
 from compliance.rendering.typst_pdf import EMBEDDED_DATABASE
 from compliance.sealing import head
-from qaservice.common.clock import iso
 from qaservice.common.errors import Unavailable
 from qaservice.reports import words
 from qaservice.reports.models import ValidationReport
@@ -55,10 +54,11 @@ def signature_page(report: ValidationReport) -> bytes:
         status="APPROVED" if approval.approved else "DRAFT: not approved. It supports no release and no claim.",
         good=approval.approved,
         introduction=INTRODUCTION,
+        # All are over the record named above; where one is not, its row says over which.
         document=(
             CardFact("Project", f"{report.project.title} ({report.project.key})"),
             CardFact("Dataset", f"Version {report.dataset_version.number}"),
-            CardFact("Made", wording.moment(report.created_at)),
+            CardFact("Made", f"{wording.moment(report.created_at)} by {report.event.actor_name}"),
             CardFact("Document, SHA-256", str(record.content["document_sha256"]), exact=True),
             CardFact("Figures, SHA-256", str(record.content["facts_sha256"]), exact=True),
             CardFact("Signed record, SHA-256", record.sha256, exact=True),
@@ -69,7 +69,7 @@ def signature_page(report: ValidationReport) -> bytes:
                 f"{sent.reference}, sent {sent.sent_on.isoformat()}" if sent else "none on record (21 CFR 11.100(c))",
             ),
         ),
-        signatures=tuple(_row(one) for one in approval.signatures),
+        signatures=tuple(_row(one, record_sha256=record.sha256) for one in approval.signatures),
         missing=_missing(approval),
         instructions=INSTRUCTIONS,
         marks=tuple(marks),
@@ -105,7 +105,8 @@ def signature_data(report: ValidationReport, *, size: int) -> dict[str, Json]:
             for one in judged(signatures_on(subject_type=kind, subject_id=key))
             if one.index is not None and one.index < size
         ]
-    return {"format": FORMAT, "records": records, "signatures": signatures}
+    standing = "approved" if approval_of(report).approved else "draft"
+    return {"format": FORMAT, "report": standing, "records": records, "signatures": signatures}
 
 
 def _data(one: JudgedSignature) -> Mapping[str, Json]:
@@ -117,22 +118,23 @@ def _data(one: JudgedSignature) -> Mapping[str, Json]:
     }
 
 
-def _row(one: JudgedSignature) -> SignatureRow:
+def _row(one: JudgedSignature, *, record_sha256: str) -> SignatureRow:
     signature = one.signature
     fault = {Standing.VOID: "Void", Standing.UNVERIFIED: "Does not verify"}.get(one.standing, "")
+    facts = [
+        CardFact("Role", words.role(signature.role)),
+        CardFact("Shown for it", words.listed([FACTORS.get(name, name) for name in signature.factors])),
+        CardFact("Ledger entry", "not sealed yet" if one.index is None else f"index {one.index}"),
+        CardFact("Signature", str(signature.pk), exact=True),
+    ]
+    if signature.record_sha256 != record_sha256:
+        facts.append(CardFact("Over record, SHA-256", signature.record_sha256, exact=True))
     return SignatureRow(
         name=signature.printed_name,
         meaning=signature.meaning_words,
         signed_at=wording.moment(signature.signed_at),
         fault=f"{fault}: {one.why}." if fault else "",
-        facts=(
-            CardFact("Role", words.role(signature.role)),
-            CardFact("Shown for it", words.listed([FACTORS.get(name, name) for name in signature.factors])),
-            CardFact("Ledger entry", "not sealed yet" if one.index is None else f"index {one.index}"),
-            CardFact("Signed at", iso(signature.signed_at), exact=True),
-            CardFact("Signature", str(signature.pk), exact=True),
-            CardFact("Over record, SHA-256", signature.record_sha256, exact=True),
-        ),
+        facts=tuple(facts),
     )
 
 

@@ -22,7 +22,7 @@ EXPLANATION = (
     "that is called ambiguous as well has a flag of its own for that.",
     "These are errors found where a check pointed. Material that no check pointed to was not reviewed, so the figures "
     "say how often a suspicion was right. They are not the rate of label errors in the dataset, which may be lower or "
-    "higher (verification bias). Estimating that rate takes a random audit of unflagged material, which this draft "
+    "higher (verification bias). Estimating that rate takes a random audit of unflagged material, which this report "
     "does not contain.",
     "Intervals are two-sided with 95 % confidence: Wilson's score interval, and Clopper-Pearson's exact one where "
     "none or all of the settled flags were errors. They treat flags as independent; flags of one patient may not be, "

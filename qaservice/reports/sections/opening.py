@@ -14,13 +14,13 @@ INTENDED_USE = (
     "dataset and those who inspect how its labels were made."
 )
 LIMITS = (
-    "It is a draft without signatures and supports no release, submission or claim.",
+    "Without a signature page on which it is approved, it is a draft and supports no release, submission or claim.",
     "Neither the labels nor the QA model are for clinical use; no patient may be managed from them.",
     "Only flagged places were reviewed. Errors that no check pointed to are not counted.",
     "Figures describe this dataset version, this model and these reviewers; they do not carry over to others.",
 )
 LEFT_OUT = (
-    ("Signatures", "Electronic signatures are not part of this version of the service."),
+    ("Signatures", "They stand on a signature page of their own: signing changes no byte of this document."),
     ("Acceptance criteria", "No validation plan with criteria fixed beforehand was recorded."),
     ("Random audit and residual error", "Unflagged material was not sampled, so no residual error is estimated."),
     ("Independence of partitions", "The service does not know how the dataset is split for training and testing."),
@@ -85,12 +85,12 @@ def synopsis(evidence: Evidence, errors: LabelErrors) -> Synopsis:
             ),
         ),
         acceptance="No acceptance criteria were fixed before the review, so there are none to be met or missed. This "
-        "draft describes; it does not conclude.",
+        "report describes; it does not conclude.",
     )
 
 
 def scope(evidence: Evidence) -> Scope:
-    """Return intended use, limits, the project's protocol, and what this draft leaves out."""
+    """Return intended use, limits, the project's protocol, and what this report leaves out."""
     project = evidence.project
     return Scope(
         intended_use=INTENDED_USE,

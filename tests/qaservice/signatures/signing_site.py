@@ -97,6 +97,13 @@ class SigningSite:
     report: ValidationReport
     time: Clock
 
+    def approve(self) -> None:
+        """Sign everything that makes the report approved."""
+        self.author.sign(self.subject, "responsible")
+        self.auditor.sign(self.subject, "reviewed")
+        self.auditor.sign(self.subject, "trail-reviewed")
+        self.approver.sign(self.subject, "approved")
+
     @property
     def project(self) -> Project:
         return self.site.project
@@ -113,11 +120,15 @@ class SigningSite:
 def make_signing_site(*, time: Clock, flags: int = 0) -> SigningSite:
     """Build the site; everybody is ready to sign and logged in."""
     site = make_site(flags=flags)
+    return staffed(site, make_report(site), time=time)
+
+
+def staffed(site: Site, report: ValidationReport, *, time: Clock) -> SigningSite:
+    """Give a project that has a report the people who sign it, and identify them."""
     admins = (make_user("admin-a", is_administrator=True), make_user("admin-b", is_administrator=True))
     approver, auditor = make_user("second-lead"), make_user("auditor")
     grant(project=site.project, user=approver, role=Role.QA_LEAD, actor=SYSTEM, reason="approves")
     grant(project=site.project, user=auditor, role=Role.AUDITOR, actor=SYSTEM, reason="audits")
-    report = make_report(site)
     signers = [make_signer(user, by=admins[0], time=time) for user in (site.lead, approver, auditor)]
     return SigningSite(site, signers[0], signers[1], signers[2], admins, report, time)
 

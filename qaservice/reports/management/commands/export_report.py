@@ -43,7 +43,8 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
         except OSError as error:
             raise CommandError(f"{folder} cannot be written to: {error.strerror}") from error
-        self.stdout.write(f"report {report.number} of dataset version {report.dataset_version.number}, draft, unsigned")
+        self.stdout.write(f"report {report.number} of dataset version {report.dataset_version.number}")
+        self.stdout.write("a draft until it is signed as approved, in the portal")
         self.stdout.write(f"  {document}")
         self.stdout.write(f"  {kit}")
         self.stdout.write(f"ledger: {report.ledger_size} events, head {report.ledger_head}")
