@@ -58,7 +58,14 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (Entry("models", "Models", "inspect", ("model",)), Entry("fitness", "Model fitness", "inspect")),
     ),
     ("People", (Entry("people", "People", "inspect"),)),
-    ("Record", (Entry("trail", "Trail", "audit", ("verify", "record")), Entry("looks", "Looks", "audit"), Entry("reports", "Reports", "export"))),
+    (
+        "Record",
+        (
+            Entry("trail", "Trail", "audit", ("verify", "record")),
+            Entry("looks", "Looks", "audit"),
+            Entry("reports", "Reports", "export"),
+        ),
+    ),
 )
 
 
