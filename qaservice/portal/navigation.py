@@ -64,6 +64,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("trail", "Trail", "audit", ("verify", "record")),
             Entry("looks", "Looks", "audit"),
             Entry("reports", "Reports", "export"),
+            Entry("signatures", "Signatures", "export", ("signed-record", "sign")),
         ),
     ),
 )

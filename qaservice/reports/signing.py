@@ -14,11 +14,11 @@ from compliance.models import Event
 from qaservice.accounts.models import User
 from qaservice.analysis.models import Flag, FlagState
 from qaservice.common.clock import iso
-from qaservice.labels.models import DatasetVersion, ReaderIdentity
+from qaservice.labels.models import DatasetVersion
 from qaservice.projects.models import Role
 from qaservice.reports import words
 from qaservice.reports.models import ValidationReport
-from qaservice.review.models import Verdict
+from qaservice.review.duties import why_not_approve
 from qaservice.signatures.events import OWN_PREFIX
 from qaservice.signatures.selectors import signatures_on
 from qaservice.signatures.signables import Meaning, Signable, SignableRecord, register_signable
@@ -151,11 +151,7 @@ def _is_independent(user: User, record: SignableRecord) -> str:
 
 
 def _may_approve(user: User, record: SignableRecord) -> str:
-    if ReaderIdentity.objects.filter(project=record.project, user=user).exists():
-        return "you labelled in this project; it is approved by somebody else (REQ-16)"
-    if Verdict.objects.filter(flag__project=record.project, reader=user).exists():
-        return "you gave verdicts in this project; it is approved by somebody else (REQ-16)"
-    return _is_no_author(user, record)
+    return why_not_approve(project=record.project, user=user) or _is_no_author(user, record)
 
 
 def _may_release(user: User, record: SignableRecord) -> str:

@@ -83,7 +83,7 @@ def sign(*, user: User, session: SessionBase, intent_id: uuid.UUID, password: st
     intent = intent_of(user=user, intent_id=intent_id)
     if intent is None:
         raise NotFound("there is nothing of that kind for you to sign", code="no-such-intent")
-    _require_usable(intent)
+    require_usable(intent)
     ready = require_ready(user=user)
     factors = _prove(user=user, session=session, password=password, code=code, factor=ready.factor)
     signature = _give(user=user, intent=intent, ready=ready, factors=factors)
@@ -164,7 +164,8 @@ def _require_order(*, user: User, record: SignableRecord, meaning: Meaning) -> N
             )
 
 
-def _require_usable(intent: SigningIntent) -> None:
+def require_usable(intent: SigningIntent) -> None:
+    """Raise Conflict where an intent was used, or its time is over."""
     if Signature.objects.filter(intent=intent).exists():
         raise Conflict("this was signed already; every signature is prepared anew", code="intent-used")
     if clock.now() >= intent.expires_at:
@@ -181,7 +182,7 @@ def _give(*, user: User, intent: SigningIntent, ready: Ready, factors: tuple[str
     with transaction.atomic():
         # The project's row is the queue in which rules about who signed what else are asked.
         Project.objects.select_for_update().get(pk=intent.project_id)
-        _require_usable(intent)
+        require_usable(intent)
         record = load_record(subject_type=intent.subject_type, subject_id=intent.subject_id)
         if (record.version, record.sha256) != (intent.subject_version, intent.record_sha256):
             raise Conflict("the record changed since it was put before you; read it again", code="record-changed")

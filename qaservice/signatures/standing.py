@@ -67,23 +67,31 @@ def binding(signature: Signature) -> dict[str, Json]:
 
 def judge(signature: Signature) -> JudgedSignature:
     """Return whether a signature stands now, as the stored rows and the record say."""
+    return judged([signature])[0]
+
+
+def judged(signatures: Iterable[Signature]) -> list[JudgedSignature]:
+    """Return each signature with its standing, in the order given; every record is read once."""
+    records: dict[tuple[str, str], SignableRecord | str] = {}
+    return [_judge(one, records) for one in signatures]
+
+
+def _judge(signature: Signature, records: dict[tuple[str, str], SignableRecord | str]) -> JudgedSignature:
     stored = Signature.objects.select_related("event", "intent").get(pk=signature.pk)
     entry = LedgerEntry.objects.filter(event_id=stored.event_id).first()
     index = entry.index if entry is not None else None
     fault = _fault(stored, entry)
     if fault:
         return JudgedSignature(stored, Standing.UNVERIFIED, fault, index)
-    try:
-        record = load_record(subject_type=stored.subject_type, subject_id=stored.subject_id)
-    except (NotFound, Unavailable) as error:
-        return JudgedSignature(stored, Standing.VOID, error.message, index)
-    changed = _changed(stored, record)
+    name = (stored.subject_type, stored.subject_id)
+    if name not in records:
+        try:
+            records[name] = load_record(subject_type=stored.subject_type, subject_id=stored.subject_id)
+        except (NotFound, Unavailable) as error:
+            records[name] = error.message
+    record = records[name]
+    changed = record if isinstance(record, str) else _changed(stored, record)
     return JudgedSignature(stored, Standing.VOID if changed else Standing.VALID, changed, index)
-
-
-def judged(signatures: Iterable[Signature]) -> list[JudgedSignature]:
-    """Return each signature with its standing, in the order given."""
-    return [judge(one) for one in signatures]
 
 
 def _fault(signature: Signature, entry: LedgerEntry | None) -> str:

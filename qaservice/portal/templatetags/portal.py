@@ -36,6 +36,7 @@ TONES = {
     "revealed": "open",
     "released": "quiet",
     "approved": "good",
+    "valid": "good",
     "not-approved": "warn",
     "cannot-be-approved": "bad",
     "withdrawn": "warn",
@@ -85,6 +86,24 @@ def words(value: object) -> str:
     if text == "qa_lead":
         return "QA lead"
     return text.replace("_", " ").replace("-", " ")
+
+
+RECORD_FIELDS = {
+    "id": "Its identity",
+    "document_sha256": "Document (PDF), SHA-256",
+    "facts_sha256": "Figures, SHA-256",
+    "manifest_sha256": "Manifest, SHA-256",
+    "dataset_manifest_sha256": "Manifest of the dataset, SHA-256",
+    "ledger_size": "Sealed events it rests on",
+    "ledger_head": "Ledger's root over them",
+    "made_by": "Made by (identity of the account)",
+}
+
+
+@register.filter
+def record_field(name: str) -> str:
+    """Return what a field of a signed record's content is called on pages."""
+    return RECORD_FIELDS.get(name, words(name).capitalize())
 
 
 @register.simple_tag
