@@ -26,6 +26,7 @@ from imaging.checks.context import (
 from imaging.checks.issues import Features, IssueBuilder, merged
 from imaging.checks.places import centre_of
 from imaging.checks.probability import beyond_tolerance, majority_would_mark
+from imaging.checks.reader_ratings import judge_unlike
 from imaging.checks.words import counted, percent
 from imaging.errors import NotApplicable
 from imaging.masks.boxes import box_extents_mm
@@ -44,6 +45,8 @@ class WrongCategory:
     beyond the border, the error taken as two standard deviations. Nothing is said within the error.
     *rating*, *rating-against-image*, *inverted-scale*: a characteristic outside its scale, one that the voxels
     contradict, and a scale that was read backwards (``category_ratings``).
+    *rating-unlike*: a rating far from the other readers', from what is habitual for the size, or from what the reader
+    gives otherwise (``reader_ratings``).
     *contradiction*: in one lesion some readers say nodule and others non-nodule; the smaller side is the suspect, with
     the probability that most readers would side with the larger one. An even split accuses the non-nodule side, since
     overlooking a nodule costs more, with a score of about one half. A model that was asked about the place has its say
@@ -55,7 +58,7 @@ class WrongCategory:
     """
 
     name: str = "wrong_category"
-    version: str = "3"
+    version: str = "4"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable where no reader has marked anything."""
@@ -72,6 +75,7 @@ class WrongCategory:
             issues.extend(_contradiction(together, builder))
             issues.extend(_against_model(together, sets, builder))
         issues.extend(judge_ratings(sets=sets, builder=builder))
+        issues.extend(judge_unlike(sets=sets, builder=builder))
         return merged(issues=[issue for issue in issues if issue.score >= parameters.report_from])
 
     def abstentions(self, *, case: Case, parameters: CheckParameters) -> tuple[Rejection, ...]:
