@@ -1,23 +1,30 @@
 """Checkpoints: the tree's head, signed and written outside the database, where whoever rewrites it cannot reach.
 
-One file a checkpoint, never rewritten: ``000000000042.checkpoint``, a C2SP signed note. A witness's signature lies
-beside it in a file of its own. Before a new one is signed, the last one is compared with the tree: a ledger that lost
-its end or was rewritten gets no signature.
+One file a checkpoint, never rewritten, a C2SP signed note; ``checkpoint_files`` tells how they lie. Before a new one is
+signed, the last one is compared with the tree: a ledger that lost its end or was rewritten gets no signature.
 """
 
 from __future__ import annotations
 
 import base64
-import os
 import secrets
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from django.conf import settings
 from django.db import connection, models, transaction
 
+from compliance.checkpoint_files import (
+    COSIGNED,
+    WHERE,
+    Place,
+    configured,
+    kept_note,
+    kept_sizes,
+    path_of,
+    require_place,
+    write_once,
+)
 from compliance.errors import CheckpointRefused
 from compliance.kinds import KEY_INSTALLED, KEY_ROTATED
 from compliance.ledger.merkle import IncompleteTree
@@ -25,43 +32,11 @@ from compliance.ledger.note import NOTE, Checkpoint, Note, NoteError, Signature,
 from compliance.models import Event, LedgerEntry
 from compliance.recording import SYSTEM, Actor, record_event
 from compliance.sealing import head, root_at, seal_all, size
-from compliance.signers import FileSigner, Signer, ed25519_holds, signed
+from compliance.signers import CommandSigner, FileSigner, Signer, ed25519_holds, signed
 
-ENDING = ".checkpoint"
-COSIGNED = ".cosigned"
 NEXT = ".next"
 # Any fixed number but the sealer's: it lets one process at a time name the ledger's first key.
 KEY_LOCK = 7_302_541_909
-WHERE = "the ledger and its checkpoints no longer fit: run verify_ledger, and sign nothing until it is explained"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where checkpoints lie, the file of the key that signs them, and how old the last may be before the next."""
-
-    directory: Path
-    key_file: Path
-    seconds: int
-
-
-def configured() -> Place | None:
-    """Return what the site's settings say; None where they name no place for checkpoints."""
-    directory, key_file = getattr(settings, "CHECKPOINT_DIR", None), getattr(settings, "LEDGER_KEY_FILE", None)
-    if not directory or not key_file:
-        return None
-    return Place(
-        directory=Path(directory),
-        key_file=Path(key_file),
-        seconds=int(getattr(settings, "CHECKPOINT_SECONDS", 60)),
-    )
-
-
-def require_place() -> Place:
-    """Return what the settings say. Raises CheckpointRefused where they name no place for checkpoints."""
-    place = configured()
-    if place is None:
-        raise CheckpointRefused("CHECKPOINT_DIR and LEDGER_KEY_FILE are not set: there is nowhere to put a checkpoint")
-    return place
 
 
 def publish() -> Note:
@@ -88,36 +63,20 @@ def publish_due() -> bool:
     last = max(kept_sizes(place), default=0)
     if size() == last:
         return False
-    if last and time.time() - _path(place, last).stat().st_mtime < place.seconds:
+    if last and time.time() - path_of(place, last).stat().st_mtime < place.seconds:
         return False
     publish()
     return True
 
 
-def kept_sizes(place: Place) -> list[int]:
-    """Return the sizes of the checkpoints on disk, ascending."""
-    return sorted(int(path.name.removesuffix(ENDING)) for path in place.directory.glob(f"[0-9]*{ENDING}"))
-
-
-def kept_note(place: Place, at: int) -> Note:
-    """Return a checkpoint with the signatures of its witnesses. Raises OSError or NoteError."""
-    path = _path(place, at)
-    note = Note.parse(path.read_bytes())
-    for beside in sorted(place.directory.glob(f"{path.name.removesuffix(ENDING)}.*{COSIGNED}")):
-        witness = Note.parse(beside.read_bytes())
-        if witness.text != note.text:
-            raise NoteError(f"{beside.name} is a signature under another checkpoint")
-        note = note.with_signatures(witness.signatures)
-    return note
-
-
 def add_cosignature(place: Place, *, text: str, signature: Signature) -> Path:
     """Keep a witness's signature beside its checkpoint. Raises NoteError if no such checkpoint was published."""
-    path = _path(place, Checkpoint.parse(text).size)
+    at = Checkpoint.parse(text).size
+    path = path_of(place, at)
     if not path.exists() or Note.parse(path.read_bytes()).text != text:
         raise NoteError("this is not a checkpoint that was published here")
-    beside = path.with_name(f"{path.name.removesuffix(ENDING)}.{signature.identity.hex()}{COSIGNED}")
-    _write_once(beside, str(Note(text, (signature,))).encode())
+    beside = path_of(place, at, f".{signature.identity.hex()}{COSIGNED}")
+    write_once(beside, str(Note(text, (signature,))).encode())
     return beside
 
 
@@ -150,22 +109,43 @@ def rotation_text(new: VerifierKey) -> bytes:
     return f"ledger key rotation\n{new}\n".encode()
 
 
-def rotate_key(*, actor: Actor, reason: str) -> VerifierKey:
+def rotate_key(*, actor: Actor, reason: str, old: Signer | None = None) -> VerifierKey:
     """Replace the signing key: the old one signs the new one into the ledger, and a checkpoint by the new one follows.
 
-    The new key lies beside the old until the ledger names it, so that a crash at any point leaves the right one usable.
+    The new key is the one of the site's own program where the settings name a program that does not sign yet, and else
+    a new file. It lies beside the old until the ledger names it, so that a crash at any point leaves the right one
+    usable. ``old`` is the signer that goes, where the settings do not name it any more: a site's former program.
     """
     place = require_place()
-    publish()
-    old = _signer(place)
-    following = _next(place)
-    following.unlink(missing_ok=True)
-    new = FileSigner.create(following, name=old.key.name)
+    leaving = () if old is None else (old,)
+    if leaving:
+        seal_all()
+        _publish(place, leaving)
+    else:
+        publish()
+    old = _signer(place, leaving)
+    new = _command(place)
+    if new is None or new.key == old.key:
+        if new is not None:
+            raise CheckpointRefused("the ledger names the key of LEDGER_SIGNER already: set the one that comes next")
+        following = _next(place)
+        following.unlink(missing_ok=True)
+        new = FileSigner.create(following, name=old.key.name)
+    # A program that does not sign under its key says so here, before the ledger names it.
+    new.sign(rotation_text(new.key))
     signature = base64.b64encode(old.sign(rotation_text(new.key))).decode("ascii")
     payload = {"key": str(new.key), "previous": str(old.key), "signature": signature}
     record_event(KEY_ROTATED, actor=actor, reason=reason, subject=("ledger", new.key.name), payload=payload)
     publish()
     return new.key
+
+
+def former_signer(command: Sequence[str]) -> Signer:
+    """Return the program that signed until now, under the key that the ledger names. Raises CheckpointRefused."""
+    keys = [key for _, key, fault in key_history() if not fault]
+    if not keys:
+        raise CheckpointRefused("the ledger names no key yet: there is nothing to rotate")
+    return CommandSigner(command=command, key=keys[-1])
 
 
 def create_key(*, name: str) -> VerifierKey:
@@ -175,7 +155,7 @@ def create_key(*, name: str) -> VerifierKey:
     return FileSigner.create(require_place().key_file, name=name).key
 
 
-def _publish(place: Place) -> Note:
+def _publish(place: Place, also: Sequence[Signer] = ()) -> Note:
     kept = kept_sizes(place)
     try:
         if kept:
@@ -187,72 +167,59 @@ def _publish(place: Place) -> Note:
         raise CheckpointRefused(f"{error}; {WHERE}") from error
     if at in kept:
         return kept_note(place, at)
-    signer = _signer(place)
+    signer = _signer(place, also)
     note = signed(Checkpoint(signer.key.name, at, bytes.fromhex(root)).text, signer)
-    _write_once(_path(place, at), str(note).encode())
+    write_once(path_of(place, at), str(note).encode())
     return kept_note(place, at)
 
 
 def _install_key(place: Place) -> None:
     """Name the site's key in the ledger, once; make one where there is none yet, as no other is in use."""
-    if not place.key_file.exists():
+    command = _command(place)
+    if command is None and not place.key_file.exists():
         try:
             FileSigner.create(place.key_file, name=f"label-qa/{secrets.token_hex(8)}")
         except FileExistsError:
             pass
         except PermissionError as error:
             raise CheckpointRefused("the ledger's key cannot be made here: use manage.py ledger_key") from error
+    if command is not None:
+        command.sign(rotation_text(command.key))
     with transaction.atomic():
         if connection.vendor == "postgresql":
             # On SQLite the transaction alone keeps a second process from naming a second key.
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [KEY_LOCK])
         if not models.QuerySet(Event).filter(kind=KEY_INSTALLED).exists():
-            key = FileSigner.load(place.key_file).key
+            key = FileSigner.load(place.key_file).key if command is None else command.key
             subject, payload = ("ledger", key.name), {"key": str(key)}
             record_event(KEY_INSTALLED, actor=SYSTEM, reason="checkpoints need a key", subject=subject, payload=payload)
     seal_all()
 
 
-def _signer(place: Place) -> Signer:
+def _signer(place: Place, also: Sequence[Signer] = ()) -> Signer:
     """Return the signer whose key the ledger names last; a key that waited for its event takes its place."""
     wanted = [key for _, key, fault in key_history() if not fault][-1]
+    command = _command(place)
+    for signer in (*also, *(() if command is None else (command,))):
+        if signer.key == wanted:
+            return signer
     for path in (place.key_file, _next(place)):
-        if path.exists() and (signer := FileSigner.load(path)).key == wanted:
+        if path.exists() and (found := FileSigner.load(path)).key == wanted:
             if path != place.key_file:
                 path.replace(place.key_file)
-            return signer
+            return found
     raise CheckpointRefused(f"the key that the ledger names, {wanted}, is not at {place.key_file}")
+
+
+def _command(place: Place) -> CommandSigner | None:
+    if not place.command:
+        return None
+    try:
+        return CommandSigner(command=place.command, key=VerifierKey.parse(place.command_key))
+    except NoteError as error:
+        raise CheckpointRefused(f"LEDGER_SIGNER_KEY is not the key of LEDGER_SIGNER: {error}") from error
 
 
 def _next(place: Place) -> Path:
     return place.key_file.with_name(place.key_file.name + NEXT)
-
-
-def _path(place: Place, at: int) -> Path:
-    return place.directory / f"{at:012d}{ENDING}"
-
-
-def _write_once(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all, and never in the place of another."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with partial.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.chmod(0o444)
-        try:
-            os.link(partial, path)
-        except FileExistsError as error:
-            # Two processes sign the same head with the same bytes; a witness may sign it again at a later time.
-            if path.suffix == ENDING and path.read_bytes() != data:
-                raise CheckpointRefused(f"{path.name} is there already, with other bytes; {WHERE}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

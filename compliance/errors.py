@@ -39,5 +39,13 @@ class CheckpointRefused(RecordError):
     """The ledger's head cannot be signed: no key, or a ledger that does not continue its last checkpoint."""
 
 
+class SigningFailed(CheckpointRefused):
+    """The site's signing program gave no good signature."""
+
+
+class PlaceUnreachable(RecordError):
+    """A place outside, a bucket or a time-stamp authority, does not answer or refuses; it is tried again later."""
+
+
 class RedactionRefused(RecordError):
     """A field that cannot be redacted, or a database role that may not do it."""

@@ -34,6 +34,7 @@ OWN_FILES = frozenset(
         "records.jsonl",
         "facts.json",
         "checkpoint.txt",
+        "checkpoint.tsr",
         "proofs.json",
         "verify.py",
         "verify.mjs",
@@ -62,6 +63,7 @@ manifest.json    every file with its size and SHA-256; the ledger's size and roo
 events.jsonl     every sealed event in order, with its hashes; events of other projects are withheld, hash only
 records.jsonl    the rows that those events wrote, value by value
 checkpoint.txt   the ledger's size and root, signed (c2sp.org/tlog-checkpoint)
+checkpoint.tsr   where a time-stamp authority answered: its stamp over them (RFC 3161)
 verify_proof.py  checks proof cards and consistency proofs, with verify.py beside it
 proofs.json      earlier roots, with the proof that this ledger continues them (RFC 9162)
 facts.json       particulars of the export
@@ -75,6 +77,7 @@ class _Ledger:
     checkpoint: Note
     heads: tuple[int, ...]
     project_key: str | None
+    stamp: bytes | None
 
     @property
     def size(self) -> int:
@@ -115,20 +118,21 @@ def build_kit(
     checkpoint: Note,
     heads: Collection[int] = (),
     project_key: str | None = None,
+    stamp: bytes | None = None,
 ) -> Kit:
     """Write an evidence kit to ``path`` and return its particulars; the same content gives the same bytes.
 
     ``files`` are further files by their name in the kit; ``facts`` go to facts.json. ``checkpoint`` says how far the
     ledger goes in this kit: publish one first. ``heads`` are earlier sizes that somebody may hold the root of, from a
     report: the kit proves that it continues them. With ``project_key``, only that project's events and records are
-    disclosed, and those about the ledger itself.
+    disclosed, and those about the ledger itself. ``stamp`` is a time-stamp over the checkpoint.
 
     Raises ValueError for a file name that leaves the kit or is one of its own, or a head beyond the checkpoint;
     NotCanonical for facts without a canonical form. A kit that could not be finished is not left behind.
     """
     for name in files:
         _require_name(name)
-    own = _Ledger(checkpoint=checkpoint, heads=tuple(sorted(set(heads))), project_key=project_key)
+    own = _Ledger(checkpoint=checkpoint, heads=tuple(sorted(set(heads))), project_key=project_key, stamp=stamp)
     partial = path.with_name(f".{path.name}.partial")
     try:
         with zipfile.ZipFile(partial, "w") as archive:
@@ -166,6 +170,8 @@ def _fill(
     add("records.jsonl", _count_records(_record_lines(size, project_key), counts))
     add("facts.json", iter([canonical_bytes(facts) + b"\n"]))
     add("checkpoint.txt", iter([str(own.checkpoint).encode()]))
+    if own.stamp is not None:
+        add("checkpoint.tsr", iter([own.stamp]))
     add("proofs.json", iter([canonical_bytes({"consistency": _consistency(tree, own.heads)}) + b"\n"]))
     add("verify.py", iter([Path(verify.__file__).read_bytes()]))
     add("verify.mjs", iter([Path(verify.__file__).with_suffix(".mjs").read_bytes()]))

@@ -1,21 +1,27 @@
 """Who signs checkpoints. A signer is a key with a name and one act; where the key lies is the signer's own business.
 
-The file is the one that exists now. A signer over PKCS#11 or a key service fulfils the same protocol.
+There are two: a file, and a program of the site's own, behind which a hardware module or a key service stands.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import os
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from compliance.errors import SigningFailed
 from compliance.ledger.note import NOTE, Note, NoteError, Signature, VerifierKey, cosigned_text, require_name
 
 HEADER = "PRIVATE+KEY"
+PROGRAM_SECONDS = 30
+"""How long a site's own program may take over one signature."""
 
 
 class Signer(Protocol):
@@ -69,6 +75,52 @@ class FileSigner:
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte Ed25519 signature of ``message``."""
         return self._private.sign(message)
+
+
+class CommandSigner:
+    """A program of the site's own: it gets the bytes on its standard input and prints the Ed25519 signature.
+
+    64 bytes, or base64 of them. What it prints is verified under the key before it is used.
+    """
+
+    def __init__(self, *, command: Sequence[str], key: VerifierKey) -> None:
+        self._command = list(command)
+        self.key = key
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte Ed25519 signature of ``message``.
+
+        Raises SigningFailed where the program cannot be run, fails, takes too long, or prints anything else. What it
+        says on its standard error goes nowhere: it may be anything.
+        """
+        try:
+            done = subprocess.run(  # noqa: S603  # the site's settings name it, without a shell
+                self._command,
+                input=message,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=PROGRAM_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SigningFailed(f"the signing program did not answer within {PROGRAM_SECONDS} seconds") from error
+        except OSError as error:
+            raise SigningFailed(f"the signing program cannot be run: {error.strerror}") from error
+        if done.returncode:
+            raise SigningFailed(f"the signing program ended with status {done.returncode}")
+        signature = _signature_in(done.stdout)
+        if not ed25519_holds(self.key.public, message, signature):
+            raise SigningFailed(f"what the signing program printed is no signature by {self.key.name}")
+        return signature
+
+
+def _signature_in(printed: bytes) -> bytes:
+    if len(printed) == 64:
+        return printed
+    try:
+        return base64.b64decode(printed.strip(), validate=True)
+    except binascii.Error:
+        return b""
 
 
 def ed25519_holds(public: bytes, message: bytes, signature: bytes) -> bool:

@@ -7,14 +7,20 @@ from dataclasses import dataclass, field
 
 from django.db import models
 
-from compliance.checkpoints import Place, configured, kept_note, kept_sizes, key_history
+from compliance.checkpoint_files import ENDING, Place, configured, cosigned_sizes, kept_note, kept_sizes
+from compliance.checkpoints import key_history
+from compliance.errors import PlaceUnreachable
 from compliance.events import payload_faults
 from compliance.kinds import REDACTED
 from compliance.ledger.merkle import EMPTY_ROOT, Frontier
-from compliance.ledger.note import Checkpoint, NoteError
+from compliance.ledger.note import Checkpoint, Note, NoteError, VerifierKey
 from compliance.models import Event, Subtree
+from compliance.object_lock import Copy, configured_bucket, copies
 from compliance.problems import Problem
+from compliance.sealing import size as ledger_size
 from compliance.signers import ed25519_holds
+from compliance.timestamps import StampRefused, configured_authority, read_stamp, stamp_file, stamped_sizes
+from compliance.witnesses import witness_keys, witnessed
 
 
 class TreeWatch:
@@ -24,6 +30,7 @@ class TreeWatch:
         self._frontier = Frontier()
         self._kept: dict[tuple[int, int], str] = {}
         self._wanted = set(sizes)
+        self._torn = False
         self.roots: dict[int, bytes] = {0: EMPTY_ROOT}
 
     @property
@@ -36,8 +43,14 @@ class TreeWatch:
         """The root over the leaves read so far."""
         return self._frontier.root()
 
+    def tear(self) -> None:
+        """A leaf is missing: there is no tree over what follows."""
+        self._torn = True
+
     def append(self, leaf: bytes) -> None:
         """Take the next leaf hash."""
+        if self._torn:
+            return
         for level, index, digest in self._frontier.append(leaf):
             self._kept[(level, index)] = digest.hex()
         if self.size in self._wanted:
@@ -50,22 +63,28 @@ class TreeWatch:
             (level, index): digest
             for level, index, digest in models.QuerySet(Subtree).values_list("level", "index", "hash")
         }
+        # Read last: what was sealed while verification went on is not beyond the end.
+        end = ledger_size()
         for level, index in sorted({*stored, *self._kept}):
             expected, found = self._kept.get((level, index)), stored.get((level, index))
-            if expected == found or (expected is None and self._is_newer(level, index)):
+            if expected == found:
                 continue
-            first = index << level
-            what = "is missing" if found is None else "is not that of its leaves"
-            yield Problem(
-                f"events {first} to {first + (1 << level) - 1}: the kept hash over them {what}",
-                event_index=first,
-                table=table,
-                record_id=f"{level}/{index}",
-            )
+            first, name = 0, f"{level}/{index}"
+            if not _is_subtree(level, index, end):
+                what = f"the hash kept as {name} is over events that there are not"
+            elif expected is None and (index + 1) << level > self.size:
+                # Sealed since, or after a place that is missing.
+                continue
+            else:
+                first = index << level
+                state = "is missing" if found is None else "is not that of its leaves"
+                what = f"events {first} to {first + (1 << level) - 1}: the kept hash over them {state}"
+            yield Problem(what, event_index=first, table=table, record_id=name, field="" if found is None else "hash")
 
-    def _is_newer(self, level: int, index: int) -> bool:
-        """Tell whether a subtree reaches beyond what was read: sealed while verification went on."""
-        return (index + 1) << level > self.size
+
+def _is_subtree(level: int, index: int, size: int) -> bool:
+    """Tell whether there is a complete subtree of this name in a tree of so many leaves."""
+    return 0 < level < 64 and 0 <= index and (index + 1) << level <= size
 
 
 @dataclass
@@ -95,13 +114,35 @@ class Disclosure:
 
 @dataclass(frozen=True)
 class KeptCheckpoints:
-    """The checkpoints on disk; none where the site keeps none."""
+    """The checkpoints on disk and in the bucket; none where the site keeps none.
+
+    ``unreachable`` says which place could not be read. ``upto`` leaves aside what covers more events: a backup ends
+    earlier than the checkpoints outside go.
+    """
 
     place: Place | None
-    sizes: tuple[int, ...]
+    on_disk: tuple[int, ...]
+    copies: tuple[Copy, ...] = ()
+    unreachable: str = ""
+    upto: int | None = None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes of the checkpoints on disk that are compared."""
+        return tuple(size for size in self.on_disk if self.upto is None or size <= self.upto)
+
+    @property
+    def compared_copies(self) -> tuple[Copy, ...]:
+        """The copies in the bucket that are compared."""
+        return tuple(copy for copy in self.copies if self.upto is None or copy.size <= self.upto)
+
+    @property
+    def wanted(self) -> set[int]:
+        """The sizes at which the tree's root is asked for."""
+        return {*self.sizes, *(copy.size for copy in self.compared_copies)}
 
     def problems(self, watch: TreeWatch) -> Iterator[Problem]:
-        """Yield the checkpoints that are not of this ledger, or whose signature does not hold."""
+        """Yield the checkpoints that are not of this ledger, and those whose signature or time-stamp does not hold."""
         if self.place is None:
             return
         keys = []
@@ -110,24 +151,85 @@ class KeptCheckpoints:
                 yield Problem(f"event {index}: {fault}", event_index=index)
             else:
                 keys.append((index, key))
+        witnesses = witness_keys()
         for size in self.sizes:
             try:
-                note = kept_note(self.place, size)
-                head = Checkpoint.parse(note.text)
-                # A key signs what was sealed after its own event, until the next one's.
-                known = [key for index, key in keys if index < size][-1:]
-                if head.size != size or not note.signed_by(known, ed25519_holds):
-                    raise NoteError("it is not signed by the ledger's key")
+                head = _signed_head(kept_note(self.place, size), size, keys, witnesses)
             except (NoteError, OSError) as error:
                 yield Problem(f"checkpoint {size}: {error}", event_index=max(size - 1, 0), table="checkpoint")
                 continue
             yield from _compared("checkpoint", size, head.root.hex(), watch)
+        yield from self._cosignatures(witnesses)
+        yield from self._stamps()
+        for copy in self.compared_copies:
+            yield from _of_copy(copy, keys, watch)
+
+    def _cosignatures(self, witnesses: list[VerifierKey]) -> Iterator[Problem]:
+        """Yield the signatures of witnesses that the ledger says were given, and that do not lie there."""
+        there = {str(key): cosigned_sizes(self.place, key.identity) for key in witnesses} if self.place else {}
+        for size, key in witnessed():
+            if size in self.sizes and key in there and size not in there[key]:
+                message = f"checkpoint {size}: the signature that {VerifierKey.parse(key).name} gave is gone"
+                yield Problem(message, event_index=max(size - 1, 0), table="checkpoint", record_id=str(size))
+
+    def _stamps(self) -> Iterator[Problem]:
+        if self.place is None:
+            return
+        authority = configured_authority()
+        for size in stamped_sizes(self.place):
+            if size not in self.sizes:
+                continue
+            try:
+                text = kept_note(self.place, size).text
+                read_stamp(stamp_file(self.place, size).read_bytes(), text=text, authority=authority)
+            except (NoteError, OSError, StampRefused) as error:
+                message = f"the time-stamp of checkpoint {size}: {error}"
+                yield Problem(message, event_index=max(size - 1, 0), table="checkpoint", record_id=str(size))
 
 
-def kept_checkpoints() -> KeptCheckpoints:
-    """Return what is on disk now; list it before reading the ledger, which only grows."""
+def kept_checkpoints(*, upto: int | None = None) -> KeptCheckpoints:
+    """Return what is on disk and in the bucket now; list it before reading the ledger, which only grows."""
     place = configured()
-    return KeptCheckpoints(place, () if place is None else tuple(kept_sizes(place)))
+    if place is None:
+        return KeptCheckpoints(None, ())
+    found: tuple[Copy, ...] = ()
+    unreachable = ""
+    try:
+        bucket = configured_bucket()
+        if bucket is not None:
+            found = tuple(copies(place, bucket))
+    except (PlaceUnreachable, ValueError) as error:
+        unreachable = str(error)
+    return KeptCheckpoints(place, tuple(kept_sizes(place)), found, unreachable, upto)
+
+
+def _signed_head(note: Note, size: int, keys: list[tuple[int, VerifierKey]], also: list[VerifierKey]) -> Checkpoint:
+    """Return a checkpoint's head. Raises NoteError unless it is signed as it should be."""
+    head = Checkpoint.parse(note.text)
+    # A key signs what was sealed after its own event, until the next one's.
+    known = [key for index, key in keys if index < size][-1:]
+    if head.size != size or not note.signed_by(known, ed25519_holds):
+        raise NoteError("it is not signed by the ledger's key")
+    note.signed_by(also, ed25519_holds)
+    return head
+
+
+def _of_copy(copy: Copy, keys: list[tuple[int, VerifierKey]], watch: TreeWatch) -> Iterator[Problem]:
+    """Yield what is wrong with one version of an object in the bucket."""
+    name, last = f"the copy of {copy.name} in the bucket", max(copy.size - 1, 0)
+    if copy.data is None:
+        yield Problem(f"{name} was hidden by a delete marker", event_index=last, table="checkpoint")
+        return
+    if copy.locked is False:
+        yield Problem(f"{name} is not locked in COMPLIANCE mode", event_index=last, table="checkpoint")
+    if copy.ending != ENDING:
+        return
+    try:
+        head = _signed_head(Note.parse(copy.data), copy.size, keys, [])
+    except NoteError as error:
+        yield Problem(f"{name}: {error}", event_index=last, table="checkpoint", record_id=str(copy.size))
+        return
+    yield from _compared("the copy in the bucket of checkpoint", copy.size, head.root.hex(), watch)
 
 
 def given_head(checkpoint: tuple[int, str], watch: TreeWatch) -> Iterator[Problem]:

@@ -390,6 +390,42 @@ const checkTree = (kit, content, witness) => {
   }
 };
 
+// Time-stamps (RFC 3161): what they stamp; who signed them is openssl's to say
+
+const children = (bytes) => {
+  const found = [];
+  for (let at = 0; at < bytes.length; ) {
+    if (at + 2 > bytes.length) refuse("DER that is cut short");
+    let length = bytes[at + 1];
+    at += 2;
+    if (length & 0x80) {
+      const count = length & 0x7f;
+      if (count < 1 || count > 4 || at + count > bytes.length) refuse("DER of an unknown length");
+      length = bytes.readUIntBE(at, count);
+      at += count;
+    }
+    if (at + length > bytes.length) refuse("DER that is cut short");
+    found.push(bytes.subarray(at, at + length));
+    at += length;
+  }
+  return found;
+};
+
+const within = (bytes, ...path) =>
+  path.reduce((data, place) => children(data)[place] ?? refuse("DER without an element that belongs there"), bytes);
+
+const checkStamp = (kit, content) => {
+  const note = utf8(kit.files.get("checkpoint.txt"));
+  const digest = hex(sha256(note.slice(0, note.lastIndexOf("\n\n") + 1)));
+  const token = within(content, 0, 1, 1, 0);
+  const info = within(token, 2, 1, 0, 0);
+  const [algorithm, stamped] = [within(info, 2, 0, 0), within(info, 2, 1)];
+  if (hex(algorithm) !== "608648016503040201" || hex(stamped) !== digest) {
+    kit.report("file checkpoint.tsr: it stamps something else than this checkpoint by SHA-256");
+  }
+  kit.stamp = { at: within(info, 4).toString("latin1"), digest };
+};
+
 // Records
 
 const mark = (value) => hex(sha256(canonical(value))).slice(0, MARK);
@@ -455,7 +491,7 @@ const checkRecords = (kit, content) => {
 export const verifyKit = (path, { head = "", key = "", witness = "", manifest = "" } = {}) => {
   const kit = {
     problems: [], leaves: [], keys: [], roots: [], gone: [], files: new Map(), single: new Map(), bulk: new Map(),
-    said: new Set(), key: "", root: rootOf([]), manifest: "", withheld: 0, records: 0, redacted: 0,
+    said: new Set(), stamp: null, key: "", root: rootOf([]), manifest: "", withheld: 0, records: 0, redacted: 0,
     report(message, index = Infinity) {
       this.problems.push({ message, index });
     },
@@ -467,7 +503,9 @@ export const verifyKit = (path, { head = "", key = "", witness = "", manifest = 
     kit.report(`the kit cannot be opened (${error.message})`);
     return kit;
   }
-  for (const [name, check] of [["events.jsonl", checkEvents], ["records.jsonl", checkRecords], ["proofs.json", checkTree]]) {
+  const checks = [["events.jsonl", checkEvents], ["records.jsonl", checkRecords], ["proofs.json", checkTree]];
+  if (kit.files.has("checkpoint.tsr")) checks.push(["checkpoint.tsr", checkStamp]);
+  for (const [name, check] of checks) {
     try {
       check(kit, kit.files.get(name) ?? refuse("it is missing"), witness);
     } catch (error) {
@@ -507,6 +545,10 @@ const main = (given) => {
   const { withheld, records, redacted } = kit;
   say(`${kit.leaves.length} events (${withheld} withheld), ${records} records, ${redacted} fields redacted`);
   say(`root     ${hex(kit.root)}\nkey      ${kit.key}\nmanifest ${kit.manifest}`);
+  if (kit.stamp) {
+    say(`stamped  ${kit.stamp.at}, says checkpoint.tsr; to check who says it, take it out of the kit and run:`);
+    say(`         openssl ts -verify -digest ${kit.stamp.digest} -in checkpoint.tsr -CAfile AUTHORITY.pem`);
+  }
   if (kit.problems.length) {
     say(`FAILED: ${kit.problems[0].message}`);
     kit.problems.slice(1, SHOWN).forEach(({ message }) => say(`        ${message}`));

@@ -19,7 +19,8 @@ What it checks, and how to check the same by hand (H is SHA-256, || joins bytes,
    Ed25519 (RFC 8032) in the format of c2sp.org/tlog-checkpoint; witnesses sign as c2sp.org/tlog-cosignature says. The
    events ledger.key-installed and ledger.key-rotated name the key; each new one is signed by the one before it.
    proofs.json names earlier roots, such as reports print: each is the root over the first leaves, and has the proof by
-   which somebody who holds that root alone can see that this ledger continues it.
+   which somebody who holds that root alone can see that this ledger continues it. checkpoint.tsr, where it is there,
+   is a time-stamp (RFC 3161) over the checkpoint's text: here it is checked what it stamps, by openssl who stamped it.
 4. Each event names the rows that were written with it. records.jsonl holds those rows.
    A row by itself: digest = H(canonical values). Many rows of a table: root over their digests in ascending order.
    "marks" are short hashes that prove nothing: they tell which field, or which row of many, was altered.
@@ -59,6 +60,7 @@ class Kit:
         self.leaves: list[bytes] = []
         self.said: set[tuple[str, str]] = set()
         self.gone: list[tuple[int, str, str, str]] = []
+        self.stamp = ("", "")
 
     def report(self, message: str, index: float = LAST) -> None:
         self.problems.append((index, len(self.problems), message))
@@ -208,6 +210,31 @@ def check_note(kit: Kit, note: str) -> None:
             kit.report("the checkpoint is not signed by the witness")
     except UNREADABLE as error:
         kit.report(f"the checkpoint cannot be relied on ({error})")
+
+
+def inner(data: bytes, *path: int) -> bytes:
+    """Return the content of the DER element at a path of places; raise ValueError for other bytes."""
+    for place in path:
+        content = b""
+        for _ in range(place + 1):
+            length, data = data[1], data[2:]
+            if length > 127:
+                length, data = int.from_bytes(data[: length & 127], "big"), data[length & 127 :]
+            if length > len(data):
+                raise ValueError("DER that is cut short")
+            content, data = data[:length], data[length:]
+        data = content
+    return data
+
+
+def check_stamp(kit: Kit, archive: zipfile.ZipFile) -> None:
+    """Check that a time-stamp is over the checkpoint's text; who signed it is openssl's to say."""
+    digest = hashlib.sha256(archive.read("checkpoint.txt").rpartition(b"\n\n")[0] + b"\n").hexdigest()
+    # TimeStampResp > token > SignedData > encapContentInfo > TSTInfo, then its messageImprint and genTime.
+    info = inner(archive.read("checkpoint.tsr"), 0, 1, 1, 0, 2, 1, 0, 0)
+    if (inner(info, 2, 0, 0).hex(), inner(info, 2, 1).hex()) != ("608648016503040201", digest):
+        kit.report("file checkpoint.tsr: it stamps something else than this checkpoint by SHA-256")
+    kit.stamp = (inner(info, 4).decode("ascii"), digest)
 
 
 def read_line(line: bytes) -> Any:
@@ -424,6 +451,8 @@ def verify(path: str, head: str = "", manifest: str = "", key: str = "", witness
         with zipfile.ZipFile(path) as archive:
             ledger = check_files(kit, archive)
             checks = {"events.jsonl": check_events, "records.jsonl": check_records, "proofs.json": check_tree}
+            if "checkpoint.tsr" in archive.namelist():
+                checks["checkpoint.tsr"] = check_stamp
             for name, check in checks.items():
                 try:
                     check(kit, archive)
@@ -457,6 +486,9 @@ def main(arguments: list[str] | None = None) -> int:
     say = sys.stdout.write
     say(f"{kit.events} events ({kit.withheld} withheld), {kit.records} records, {kit.redacted} fields redacted\n")
     say(f"root     {kit.root.hex()}\nkey      {kit.key}\nmanifest {kit.manifest_sha256}\n")
+    if kit.stamp[0]:
+        say(f"stamped  {kit.stamp[0]}, says checkpoint.tsr; to check who says it, take it out of the kit and run:\n")
+        say(f"         openssl ts -verify -digest {kit.stamp[1]} -in checkpoint.tsr -CAfile AUTHORITY.pem\n")
     if kit.problems:
         say(f"FAILED: {kit.first()}\n")
         for _, _, message in sorted(kit.problems)[1:SHOWN]:

@@ -11,7 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from compliance import checkpoints
-from compliance.checkpoints import configured, kept_note, kept_sizes, key_history, publish, publish_due, rotate_key
+from compliance.checkpoint_files import configured, kept_note, kept_sizes
+from compliance.checkpoints import key_history, publish, publish_due, rotate_key
 from compliance.errors import CheckpointRefused, SealingRefused
 from compliance.evidence import build_kit
 from compliance.ledger import merkle
@@ -252,14 +253,39 @@ def test_a_witness_signs_what_continues_its_last_checkpoint_and_nothing_else(
     with pytest.raises(CommandError, match="does not hold"):
         sign(forged)
     given.write_text(signed_note)
-    assert ran("checkpoint", f"--add={given}") == "1 signatures kept\n"
+    with pytest.raises(CommandError, match="no witness that the ledger names"):
+        ran("checkpoint", f"--add={given}")
+    ran("witness", f"--name={witness_key}", "--reason", "the auditor's own machine")
+    with pytest.raises(CommandError, match="is named already"):
+        ran("witness", f"--name={witness_key}", "--reason", "again")
+    assert ran("checkpoint", f"--add={given}") == "signatures kept: auditor.example.org/w1\n"
+    assert ran("witness") == f"{witness_key} (signed 4 events last)\n"
     assert len(kept_note(place(), 4).signatures) == 2
-    kit = build_kit(tmp_path / "kit.zip", files={}, facts={}, checkpoint=publish())
+    kit = build_kit(tmp_path / "kit.zip", files={}, facts={}, checkpoint=kept_note(place(), 4))
     without = build_kit(tmp_path / "without.zip", files={}, facts={}, checkpoint=Note.parse(second.encode()))
     for run in (checked, second_opinion):
         assert run(kit.path, "--witness", witness_key)[0] == 0
         assert "not signed by the witness" in run(without.path, "--witness", witness_key)[1]
     given.write_text(first)
+    with pytest.raises(CommandError, match="w1 signed 4 events last, and this checkpoint over 2"):
+        ran("checkpoint", f"--add={given}")
+    assert verify_live().ok
+    (beside,) = place().directory.glob("*.cosigned")
+    whole = beside.read_bytes()
+    beside.unlink()
+    assert [one.message for one in verify_live().problems] == [
+        "checkpoint 4: the signature that auditor.example.org/w1 gave is gone"
+    ]
+    beside.write_bytes(whole[:-8] + b"AAAAAA=\n")
+    assert not verify_live().ok
+    beside.write_bytes(whole)
+    ran("witness", f"--dismiss={witness_key}", "--reason", "the engagement ended")
+    with pytest.raises(CommandError, match="no witness that the ledger names"):
+        ran("checkpoint", f"--add={given}")
+    with pytest.raises(CommandError, match="names no such witness"):
+        ran("witness", f"--dismiss={witness_key}", "--reason", "again")
+    with pytest.raises(CommandError, match="no witness's key"):
+        ran("witness", f"--name={keys()[0]}", "--reason", "why not")
     with pytest.raises(CommandError, match="--log-key is missing"):
         ran("witness_checkpoint", f"--key-file={own}", f"--checkpoint={given}")
     with pytest.raises(NoteError, match="not a checkpoint that was published here"):

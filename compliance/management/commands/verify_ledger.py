@@ -15,7 +15,7 @@ SHOWN = 10
 class Command(BaseCommand):
     help = (
         "Verifies chain, tree, checkpoints, events, rows, live state and stored contents; names the first altered "
-        "record, with exit status 1."
+        "record, with exit status 1. Exit status 3: nothing was altered, but a place outside could not be read."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -32,10 +32,15 @@ class Command(BaseCommand):
         result = verify_live(checkpoint=None if size is None else (size, head))
         contents = [] if options.get("skip_contents") else verify_contents()
         self.stdout.write(f"{result.sealed} sealed events, {result.unsealed} not sealed yet, {result.rows} rows")
-        self.stdout.write(f"{result.checkpoints} checkpoints, {result.redacted} fields redacted")
+        copies = f", {result.copies} copies in the bucket" if result.copies else ""
+        self.stdout.write(f"{result.checkpoints} checkpoints{copies}, {result.redacted} fields redacted")
         self.stdout.write(f"head {result.head}")
         problems = [*result.problems, *contents]
+        if result.unreachable:
+            self.stderr.write(f"not compared: {result.unreachable}")
         if not problems:
+            if result.unreachable:
+                raise CommandError("nothing was altered as far as could be compared", returncode=3)
             self.stdout.write("OK: nothing was altered")
             return
         for problem in problems[1:SHOWN]:
