@@ -106,6 +106,11 @@ def crop_around(
     )
 
 
+def edge_letters(grid: Grid) -> OrientationLetters:
+    """Return what stands at the edges of a picture of one of the grid's slices."""
+    return orientation_letters(_upright(grid))
+
+
 def slice_nearest(*, grid: Grid, place_mm: PointMm) -> int:
     """Return the index of the slice nearest to a place in LPS millimetres, within the volume."""
     return max(0, min(grid.shape[0] - 1, round(to_index(grid, place_mm)[0])))

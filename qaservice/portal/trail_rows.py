@@ -96,6 +96,7 @@ def _link(entry: dict[str, object]) -> RowLink:
     model = tables().get(table)
     kind = table if model is None else kind_of(model)
     if "root" in entry:
-        return RowLink(kind, table, "", f"{entry.get('count')} rows under one root")
+        count = entry.get("count")
+        return RowLink(kind, table, "", f"({count} row{'' if count == 1 else 's'} under one root)")
     what = {"+": "created", "~": "changed"}.get(str(entry.get("op")), "")
     return RowLink(kind, table if model is not None else "", str(entry.get("id", "")), what)

@@ -57,7 +57,8 @@ def changes_between(before: models.Model, after: models.Model) -> tuple[FieldCha
         if isinstance(field, models.JSONField):
             found += _in_document(field, old, new)
             continue
-        found.append(FieldChange(field.name, field_label(field), field_words(field, before), field_words(field, after)))
+        words = _apart(field_words(field, before), field_words(field, after), old, new)
+        found.append(FieldChange(field.name, field_label(field), *words))
     return tuple(found)
 
 
@@ -66,24 +67,32 @@ def standing_of(rows: list[models.Model]) -> tuple[FieldNow, ...]:
     first, last = rows[0], rows[-1]
     found = []
     for field in fields_of(last):
-        changed = field.value_from_object(first) != field.value_from_object(last)
-        now = field_words(field, last)
-        found.append(
-            FieldNow(field.name, field_label(field), now, field_words(field, first) if changed else now, changed)
-        )
+        old, new = field.value_from_object(first), field.value_from_object(last)
+        was = now = field_words(field, last)
+        if old != new:
+            was, now = _apart(field_words(field, first), now, old, new)
+        found.append(FieldNow(field.name, field_label(field), now, was, changed=old != new))
     return tuple(found)
 
 
 def _in_document(field: models.Field[Any, Any], old: object, new: object) -> list[FieldChange]:
     before, after = dict(parts_of(old)), dict(parts_of(new))
     label = field_label(field)
-    return [
-        FieldChange(
-            name=".".join((field.name, *path)),
-            label=": ".join((label, *(label_of(part) for part in path))),
-            before=value_words(before[path]) if path in before else NOTHING,
-            after=value_words(after[path]) if path in after else NOTHING,
+    found = []
+    for path in dict.fromkeys((*before, *after)):
+        if path in before and path in after and before[path] == after[path]:
+            continue
+        words = _apart(
+            value_words(before[path]) if path in before else NOTHING,
+            value_words(after[path]) if path in after else NOTHING,
+            before.get(path),
+            after.get(path),
         )
-        for path in dict.fromkeys((*before, *after))
-        if path not in before or path not in after or before[path] != after[path]
-    ]
+        name = ".".join((field.name, *path))
+        found.append(FieldChange(name, ": ".join((label, *(label_of(part) for part in path))), *words))
+    return found
+
+
+def _apart(before: str, after: str, old: object, new: object) -> tuple[str, str]:
+    """Return the words of two values that differ so that they differ too: exactly, where words round them alike."""
+    return (before, after) if before != after else (repr(old), repr(new))

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from imaging.errors import ImagingError
+from imaging.geometry.affine import OrientationLetters
 from imaging.masks.difference import MaskDifference, difference
-from imaging.pictures.crop import LUNG_WINDOW_HU, Crop, Frame, crop_around
+from imaging.pictures.crop import LUNG_WINDOW_HU, Crop, Frame, crop_around, edge_letters
 from imaging.types import Mask
 from qaservice.common.errors import NotFound, ServiceError
 from qaservice.labels.models import FindingRevision
@@ -21,12 +22,16 @@ NARROWEST_MM = 40.0
 
 @dataclass(frozen=True, slots=True)
 class OutlineChange:
-    """What a revision of a finding did to its outline. ``why_not`` says why there are no figures, else it is empty."""
+    """What a revision of a finding did to its outline. ``why_not`` says why there are no figures, else it is empty.
+
+    ``letters`` are those of the edges of the picture of it.
+    """
 
     revision: str
     before: str
     figures: MaskDifference | None
     image_number: int | None
+    letters: OrientationLetters | None
     why_not: str
 
     @property
@@ -35,12 +40,16 @@ class OutlineChange:
         if self.figures is None:
             return ()
         one = self.figures
+        if not one.before_mm3 or not one.after_mm3:
+            what = "First outline" if one.after_mm3 else "Outline taken out"
+            number, volume = max((one.added, one.added_mm3), (one.removed, one.removed_mm3))
+            return ((what, f"{number} voxels, {volume:.1f} mm³"),)
         return (
             ("Added", f"{one.added} voxels, {one.added_mm3:.1f} mm³"),
             ("Removed", f"{one.removed} voxels, {one.removed_mm3:.1f} mm³"),
             ("Kept", f"{one.kept} voxels"),
             ("Volume", f"{one.before_mm3:.1f} mm³ before, {one.after_mm3:.1f} mm³ after"),
-            ("Overlap (Dice)", "not defined" if one.dice is None else f"{one.dice:.3f}"),
+            ("Overlap (Dice)", f"{one.dice:.3f}"),
         )
 
 
@@ -72,8 +81,14 @@ def outline_change(revision: FindingRevision) -> OutlineChange | None:
             None if figures.slice_index is None else image_number_at(series=series, slice_index=figures.slice_index)
         )
     except (ImagingError, ServiceError) as error:
-        return OutlineChange(*named, figures=None, image_number=None, why_not=str(error))
-    return OutlineChange(*named, figures=figures, image_number=number, why_not=_other_shape(earlier, revision))
+        return OutlineChange(*named, figures=None, image_number=None, letters=None, why_not=str(error))
+    return OutlineChange(
+        *named,
+        figures=figures,
+        image_number=number,
+        letters=edge_letters(grid_of(series)),
+        why_not=_other_shape(earlier, revision),
+    )
 
 
 def outline_picture(revision: FindingRevision) -> OutlinePicture:

@@ -30,7 +30,7 @@ from qaservice.trail.sealing import checkpoint_sizes, seal_of
 from qaservice.trail.words import NOTHING, label_of, value_words
 
 REDACTED = "redacted"
-CHANGED = "changed since the original entry"
+CHANGED = "CHANGED since the original entry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def trail_document(
     ]
     return RecordDocument(
         title=title,
-        running=f"{title} · {wording.moment(said.at)} · ledger of {said.size} events",
+        running=_running(title, said),
         head=(*_head(project, said), Statement("Asked for", said.search), Statement("Events", str(len(rows)))),
         blocks=(
             Table(
@@ -92,7 +92,7 @@ def life_document(*, project: Project, life: Life, said: Exported, marks: tuple[
     title = " ".join(part for part in (life.name.kind[:1].upper() + life.name.kind[1:], life.name.title) if part)
     return RecordDocument(
         title=title,
-        running=f"{title} · {wording.moment(said.at)} · ledger of {said.size} events",
+        running=_running(title, said),
         head=(
             *_head(project, said),
             Statement("Table", life.name.table, exact=True),
@@ -107,6 +107,10 @@ def life_document(*, project: Project, life: Life, said: Exported, marks: tuple[
         timestamp=int(said.at.timestamp()),
         landscape=False,
     )
+
+
+def _running(title: str, said: Exported) -> str:
+    return f"{wording.shortened(title, longest=40)} · {wording.moment(said.at)} · ledger of {said.size} events"
 
 
 def _head(project: Project, said: Exported) -> tuple[Statement, ...]:
@@ -124,6 +128,8 @@ def _life_blocks(life: Life) -> Iterator[Block]:
     if life.withheld:
         yield Paragraph("Its contents are secret and are not shown.")
     else:
+        if life.changed:
+            yield Paragraph(f"Changed since the original entry: {', '.join(field.label for field in life.changed)}.")
         yield Table(
             headings=("Field", "Value", "Original entry"),
             shares=(24, 42, 34),
@@ -179,7 +185,7 @@ def _correction_blocks(correction: Correction) -> Iterator[Block]:
     yield Statements(
         (
             Statement("Original", before),
-            *(Statement(f"Prompt: {label.lower()}", text) for label, text in chain.prompt),
+            *(Statement(f"Prompt, {label.lower()}", text) for label, text in chain.prompt),
             Statement("Change", f"{chain.action}: {revision_words(chain.change)}"),
             Statement("Event", f"{chain.event.kind}, {wording.moment(chain.event.occurred_at)}, {_by(chain.event)}"),
         )
@@ -216,7 +222,9 @@ def _change_blocks(
     if outline is None:
         return
     if outline.words:
-        yield Statements(tuple(Statement(f"Outline: {label.lower()}", text) for label, text in outline.words))
+        yield Statements(
+            tuple(Statement(f"Outline, {label[:1].lower()}{label[1:]}", text) for label, text in outline.words)
+        )
     if outline.why_not:
         yield Paragraph(outline.why_not, quiet=True)
     if revision is None or not outline.words:

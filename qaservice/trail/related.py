@@ -83,7 +83,7 @@ def corrections_of(flag: Flag) -> tuple[Correcting, ...]:
         model = one.run.model
         prompt += [
             ("Check", f"{(one.check_name or flag.check_name).replace('_', ' ')}, version {one.check_version}"),
-            ("Run", f"{one.run.number}, with {model}, SHA-256 {one.model_sha256}"),
+            ("Run", f"number {one.run.number}, with {model}, SHA-256 {one.model_sha256}"),
             ("Score", repr(one.score)),
             ("Reason", one.reason),
         ]

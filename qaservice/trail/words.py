@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import Any
 
 from django.db import models
 
+from qaservice.storage.models import Blob
 from qaservice.trail.records import title_of
 
 ABBREVIATIONS = {
@@ -26,6 +28,9 @@ ABBREVIATIONS = {
 NOTHING = "nothing"
 # Deeper, a document is told as one text: nobody reads a path of six names.
 DEEPEST = 4
+PLACES = 6
+"""Decimals that people read; a change beyond them is told in full."""
+_CODE = re.compile(r"[a-z]+(?:[-_][a-z]+)+")
 
 
 def label_of(name: str) -> str:
@@ -56,6 +61,8 @@ def field_words(field: models.Field[Any, Any], row: models.Model) -> str:
 def related_words(field: models.Field[Any, Any], key: object) -> str:
     """Return what a key points at: its title where it has one, and the key."""
     target: Any = field.related_model
+    if target is Blob:
+        return f"bytes with SHA-256 {key}"
     found: models.QuerySet[Any] = models.QuerySet(target)
     row = found.filter(pk=key).first()
     title = "" if row is None else title_of(row)
@@ -69,7 +76,9 @@ def value_words(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return repr(value)
+        return repr(round(value, PLACES))
+    if isinstance(value, str) and _CODE.fullmatch(value):
+        return " ".join(ABBREVIATIONS.get(word, word) for word in re.split(r"[-_]", value))
     if isinstance(value, datetime.datetime):
         return value.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     if isinstance(value, Mapping):
