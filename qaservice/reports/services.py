@@ -14,6 +14,7 @@ from compliance.checkpoints import publish
 from compliance.evidence import build_kit
 from compliance.ledger.canonical import canonical_bytes
 from compliance.ledger.note import Checkpoint
+from compliance.outside import stamp_of
 from compliance.recording import Actor, change, record_event
 from compliance.rendering.document import ReportDocument
 from compliance.rendering.typesetting import RenderingError
@@ -115,6 +116,7 @@ def export_kit(*, report: ValidationReport, path: Path, actor: Actor, reason: st
         checkpoint=checkpoint,
         heads=(report.ledger_size,),
         project_key=report.project.key,
+        stamp=stamp_of(checkpoint),
     )
     record_event(
         "kit.exported",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from qaservice.settings import environment
@@ -206,6 +207,17 @@ CHECKPOINT_DIR = Path(environment.text("QASERVICE_CHECKPOINT_DIR", str(DATA_DIR 
 LEDGER_KEY_FILE = Path(environment.text("QASERVICE_LEDGER_KEY_FILE", str(DATA_DIR / "ledger-key")))
 # How long an alteration can stay without contradicting a signed head; exports and signatures do not wait for it.
 CHECKPOINT_SECONDS = environment.whole_number("QASERVICE_CHECKPOINT_SECONDS", default=60, least=1)
+# Copies of checkpoints in a bucket with Object Lock: s3://bucket/prefix?region=...&endpoint=...&retain_days=3653
+CHECKPOINT_BUCKET = environment.text("QASERVICE_CHECKPOINT_BUCKET", "")
+# A program of the site's own that signs checkpoints in place of the key file, and the public key that it signs under.
+LEDGER_SIGNER = tuple(shlex.split(environment.text("QASERVICE_LEDGER_SIGNER", "")))
+LEDGER_SIGNER_KEY = environment.text("QASERVICE_LEDGER_SIGNER_KEY", "")
+# Who time-stamps checkpoints (RFC 3161), how old the last stamp may be, and the certificates its signature rests on.
+TSA_URL = environment.text("QASERVICE_TSA_URL", "")
+TSA_SECONDS = environment.whole_number("QASERVICE_TSA_SECONDS", default=3600, least=1)
+TSA_CA_FILE = environment.text("QASERVICE_TSA_CA_FILE", "") or None
+# How far the server's clock may stand apart from the database's and the time-stamps' before an administrator is told.
+CLOCK_SECONDS = environment.whole_number("QASERVICE_CLOCK_SECONDS", default=5, least=1)
 BLOB_DIR = DATA_DIR / "blobs"
 DERIVED_DIR = DATA_DIR / "derived"
 MODEL_BUNDLE = Path(environment.text("QASERVICE_MODEL_BUNDLE", str(ROOT / "imaging" / "bundles" / "lung_nodule_qa")))
