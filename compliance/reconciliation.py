@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import Max
 
 from compliance.ledger.canonical import Json
+from compliance.models import LedgerEntry
 from compliance.problems import DAMAGED, Damaged, Problem, read_all
 from compliance.registry import TableClass, history_model, models_of, tracked_columns
 from compliance.rows import row_values
@@ -71,7 +72,7 @@ def _judge(model: type[models.Model], pk: object) -> Iterator[Problem]:
 
 def _compare(model: type[models.Model], pk: object) -> Iterator[Problem]:
     table = model._meta.db_table
-    recorded, live = _look(model, pk)
+    recorded, live, said = _look(model, pk)
     if recorded == live:
         return
     if recorded is None:
@@ -81,11 +82,19 @@ def _compare(model: type[models.Model], pk: object) -> Iterator[Problem]:
     else:
         altered = next(name for name in recorded if recorded[name] != live[name])
         message = f"{altered} is not what its history says; it was changed past the record"
-    yield Problem(f"{table} {pk}: {message}", table=table, record_id=str(pk), field=altered)
+    index = models.QuerySet(LedgerEntry).filter(event_id=said).values_list("index", flat=True).first() if said else None
+    yield Problem(
+        f"{table} {pk}: {message}",
+        event_index=index,
+        event_id=str(said) if said else "",
+        table=table,
+        record_id=str(pk),
+        field=altered,
+    )
 
 
-def _look(model: type[models.Model], pk: object) -> tuple[dict[str, Json] | None, dict[str, Json] | None]:
-    """Return the tracked values of a row by its history and as it stands, both of one moment.
+def _look(model: type[models.Model], pk: object) -> tuple[dict[str, Json] | None, dict[str, Json] | None, object]:
+    """Return the tracked values of a row by its history and as it stands, both of one moment, and the last event.
 
     A change may commit between the two readings: then the newest history row has moved, and we look again.
     """
@@ -95,14 +104,16 @@ def _look(model: type[models.Model], pk: object) -> tuple[dict[str, Json] | None
     columns = tracked_columns(model)
     recorded: dict[str, Json] | None = None
     live: dict[str, Json] | None = None
+    said: object = None
     for _ in range(LOOKS):
         newest = rows.first()
         recorded = None if newest is None else _state(newest, columns)
+        said = None if newest is None else newest.event_id
         standing = live_rows.filter(pk=pk).first()
         live = None if standing is None else _tracked(standing, columns)
         if recorded == live or rows.values_list("pk", flat=True).first() == (newest.pk if newest else None):
             break
-    return recorded, live
+    return recorded, live, said
 
 
 def _state(history: Any, columns: tuple[str, ...]) -> dict[str, Json] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,13 +11,17 @@ from django.db import models
 
 from compliance.events import is_bulk, record_identity
 from compliance.ledger import merkle
-from compliance.models import Event
+from compliance.loose_rows import Gone, LooseRows, Short, marks
+from compliance.models import Event, RowShape
 from compliance.problems import Damaged, Problem, read_all
 from compliance.registry import recorded_models
 from compliance.rows import MARK_LENGTH, altered_field, row_digest, row_values
-from compliance.shapes import altered_shapes, known_shapes
+from compliance.shapes import altered_shapes, current_shape, known_shapes
 
 Identity = tuple[str, str, str | None]
+# What an entry says of one row, and of many; all of it text but the number of rows.
+SINGLE = ("table", "id", "op", "shape", "digest", "marks")
+BULK = ("table", "op", "label", "shape", "key", "root", "marks")
 
 
 @dataclass
@@ -41,15 +46,18 @@ class _Expected:
         )
 
 
-def check_rows(events: Sequence[tuple[int | None, Event]]) -> Iterator[Problem | int]:
-    """Yield the problems of the rows of some events, then the number of rows that were read."""
+def check_rows(events: Sequence[tuple[int | None, Event]], loose: LooseRows) -> Iterator[Problem | int]:
+    """Yield the problems of the rows of some events, then the number of rows that were read.
+
+    Rows that no event names, and rows that are not there, go to ``loose``: together they may be one altered row.
+    """
     expected: dict[Any, _Expected] = {}
     for index, event in events:
         try:
             expected[event.pk] = _expect(index, event)
         except (KeyError, TypeError, AttributeError):
             message = f"event {event.pk} ({event.kind}): what it says of its rows cannot be read"
-            yield Problem(message, event_index=index, event_id=str(event.pk))
+            yield Problem(message, event_index=index, event_id=str(event.pk), table=Event._meta.db_table)
     count = 0
     shapes = known_shapes(recorded_models())
     for model in recorded_models():
@@ -59,53 +67,71 @@ def check_rows(events: Sequence[tuple[int | None, Event]]) -> Iterator[Problem |
             count += 1
             if isinstance(row, Damaged):
                 # Its event may be unreadable too; the event that named it reports it missing, in its place.
-                yield Problem(f"{model._meta.db_table} {row.key}: its stored bytes cannot be read")
+                table = model._meta.db_table
+                message = f"{table} {row.key}: its stored bytes cannot be read"
+                yield Problem(message, table=table, record_id=str(row.key))
                 continue
-            yield from _check_row(expected[row.event_id], row, shapes)
+            yield from _check_row(expected[row.event_id], row, shapes, loose)
     for one in expected.values():
-        yield from _missing(one)
-        yield from _check_bulk(one)
+        yield from _missing(one, shapes, loose)
+        yield from _check_bulk(one, shapes, loose)
     yield count
 
 
-def unexplained_rows() -> Iterator[Problem]:
-    """Yield the rows whose event is not in the record at all."""
+def unexplained_rows(loose: LooseRows) -> Iterator[Problem]:
+    """Hand ``loose`` the rows whose event is not in the record at all; yield those that cannot even be read."""
     known: models.QuerySet[Event] = models.QuerySet(Event).filter(pk=models.OuterRef("event_id"))
     for model in recorded_models():
         rows: models.QuerySet[Any] = models.QuerySet(model)
         for row in read_all(rows.filter(~models.Exists(known)).order_by("pk")):
             table = model._meta.db_table
             key = row.key if isinstance(row, Damaged) else row.pk
-            yield Problem(f"{table} {key}: its event is not in the record", table=table, record_id=str(key))
+            problem = Problem(f"{table} {key}: its event is not in the record", table=table, record_id=str(key))
+            if isinstance(row, Damaged):
+                yield problem
+            elif row.event_id not in loose.explained:
+                loose.strays.append((row, problem))
 
 
 def shape_problems() -> Iterator[Problem]:
-    """Yield the kept shapes of rows that are not what their names say."""
+    """Yield the kept shapes of rows that are not what their names say, and those of today that are not kept."""
+    table = RowShape._meta.db_table
     for shape in altered_shapes():
-        table = shape._meta.db_table
         yield Problem(f"{table} {shape.pk}: the columns it lists were altered", table=table, record_id=str(shape.pk))
+    kept = set(models.QuerySet(RowShape).values_list("pk", flat=True))
+    for model in recorded_models():
+        wanted = current_shape(model)
+        if wanted not in kept:
+            message = f"{table} {wanted}: the columns of {model._meta.db_table} are not kept any more"
+            yield Problem(message, table=table, record_id=wanted)
 
 
 def _expect(index: int | None, event: Event) -> _Expected:
     expected = _Expected(index, event)
     for entry in event.rows:
-        if not isinstance(entry["shape"], str):
+        if not all(isinstance(entry[name], str) for name in (BULK if is_bulk(entry) else SINGLE)):
             raise TypeError(entry)
         if is_bulk(entry):
+            if not isinstance(entry["count"], int):
+                raise TypeError(entry)
             expected.bulk[entry["table"]] = entry
         else:
             expected.single[(entry["table"], entry["id"], entry["history_id"])] = entry
     return expected
 
 
-def _check_row(expected: _Expected, row: models.Model, shapes: Mapping[str, tuple[str, ...]]) -> Iterable[Problem]:
+def _check_row(
+    expected: _Expected, row: models.Model, shapes: Mapping[str, tuple[str, ...]], loose: LooseRows
+) -> Iterable[Problem]:
     name = record_identity(row)
     table, key, history = str(name["table"]), str(name["id"]), name["history_id"]
     single = expected.single.pop((table, key, None if history is None else str(history)), None)
     bulk = expected.bulk.get(table) if history is None else None
     entry = single or bulk
     if entry is None:
-        return (expected.problem(f"{table} {key}: its event does not name it", table=table, record_id=key),)
+        problem = expected.problem(f"{table} {key}: its event does not name it", table=table, record_id=key)
+        loose.strays.append((row, problem))
+        return ()
     try:
         values = row_values(row, columns=shapes[entry["shape"]])
     except KeyError as missing:
@@ -122,26 +148,44 @@ def _check_row(expected: _Expected, row: models.Model, shapes: Mapping[str, tupl
     return (expected.problem(f"{table} {key}: {what}", table=table, record_id=key, altered=altered),)
 
 
-def _missing(expected: _Expected) -> Iterator[Problem]:
-    for table, key, history in expected.single:
+def _missing(expected: _Expected, shapes: Mapping[str, tuple[str, ...]], loose: LooseRows) -> Iterator[Problem]:
+    for (table, key, history), entry in expected.single.items():
         what = "its row" if history is None else f"its history row {history}"
-        yield expected.problem(f"{table} {key}: {what} is missing or unreadable", table=table, record_id=key)
+        problem = expected.problem(f"{table} {key}: {what} is missing or unreadable", table=table, record_id=key)
+        if entry["shape"] in shapes:
+            loose.gone.append(Gone(entry, str(expected.event.pk), shapes[entry["shape"]], problem))
+        else:
+            yield problem
 
 
-def _check_bulk(expected: _Expected) -> Iterator[Problem]:
+def _check_bulk(expected: _Expected, shapes: Mapping[str, tuple[str, ...]], loose: LooseRows) -> Iterator[Problem]:
     for table, entry in expected.bulk.items():
         digests = expected.digests.get(table, {})
-        if len(digests) != entry["count"]:
+        if merkle.root(sorted(bytes.fromhex(digest) for digest in digests.values())).hex() == entry["root"]:
+            continue
+        strange = _strange_rows(digests, entry["marks"])
+        what = "its event does not name it" if len(digests) > entry["count"] else "it was altered"
+        for key in strange:
+            yield expected.problem(f"{table} {key}: {what}", table=table, record_id=key)
+        if len(digests) < entry["count"]:
             message = f"{table}: {len(digests)} rows of {entry['label']!r}, and the event says {entry['count']}"
-            yield expected.problem(message, table=table)
-        elif merkle.root(sorted(bytes.fromhex(digest) for digest in digests.values())).hex() != entry["root"]:
-            key = _altered_row(digests, entry["marks"])
-            message = f"{table} {key}: it was altered" if key else f"{table}: rows of {entry['label']!r} were altered"
-            yield expected.problem(message, table=table, record_id=key)
+            problem = expected.problem(message, table=table)
+            if entry["shape"] in shapes:
+                loose.short.append(Short(entry, str(expected.event.pk), shapes[entry["shape"]], digests, problem))
+            else:
+                yield problem
+        elif not strange:
+            yield expected.problem(f"{table}: rows of {entry['label']!r} were altered", table=table)
 
 
-def _altered_row(digests: dict[str, str], marks: str) -> str:
-    for place, key in enumerate(sorted(digests)):
-        if not digests[key].startswith(marks[place * MARK_LENGTH : (place + 1) * MARK_LENGTH]):
-            return key
-    return ""
+def _strange_rows(digests: Mapping[str, str], known: str) -> list[str]:
+    """Return the keys of the rows whose digest has no mark; marks stand in the order of keys that may be altered."""
+    left = Counter(marks(known))
+    strange = []
+    for key in sorted(digests):
+        mark = digests[key][:MARK_LENGTH]
+        if left[mark]:
+            left[mark] -= 1
+        else:
+            strange.append(key)
+    return strange

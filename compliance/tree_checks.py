@@ -84,7 +84,7 @@ class TreeWatch:
 
 def _is_subtree(level: int, index: int, size: int) -> bool:
     """Tell whether there is a complete subtree of this name in a tree of so many leaves."""
-    return 0 < level < 64 and 0 <= index and (index + 1) << level <= size
+    return 0 < level < 64 and index >= 0 and (index + 1) << level <= size
 
 
 @dataclass

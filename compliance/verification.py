@@ -40,11 +40,11 @@ def verify_live(*, checkpoint: tuple[int, str] | None = None) -> VerificationRes
     """Verify the whole record as it stands, and say what was altered, first in ledger order.
 
     Checked: the chain without gaps; every event against its leaf, and its payload against its commitments; what is
-    missing of a payload against the redactions that say so; every history row and write-once row against the digest in
-    its event; rows that no event names, and named rows that are missing; the order of times; the kept nodes of the tree; checkpoints on
-    disk and in the bucket against the tree, with their signatures and time-stamps; live rows against their last
-    history. ``checkpoint`` is a further (size, root) kept outside, from a report or a kit: without any, a ledger whose
-    end was cut off together with its rows still looks whole.
+    missing of a payload against the redactions that say so; every history row and write-once row against the digest
+    in its event; rows that no event names, and named rows that are missing; the order of times; the kept nodes of
+    the tree; checkpoints on disk and in the bucket against the tree, with their signatures and time-stamps; live
+    rows against their last history. ``checkpoint`` is a further (size, root) kept outside, from a report or a kit:
+    without any, a ledger whose end was cut off together with its rows still looks whole.
     """
     outside = kept_checkpoints()
     return _verified(size(), outside, checkpoint)
