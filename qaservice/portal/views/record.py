@@ -10,6 +10,7 @@ from qaservice.jobs.selectors import progress_of
 from qaservice.portal.access import carried_out, page, reason_of, show, visit
 from qaservice.reports.models import ValidationReport
 from qaservice.reports.services import request_report
+from qaservice.reports.signing import REPORTS, approval_of
 
 
 @require_GET
@@ -18,7 +19,12 @@ def reports(request: HttpRequest, key: str) -> HttpResponse:
     """The project's reports, with their PDF and kit."""
     here = visit(request, key=key, action="export")
     rows = ValidationReport.objects.filter(project=here.project).select_related("dataset_version").order_by("-number")
-    return show(request, here, "reports.html", {"reports": rows, "progress": progress_of(here.project.key)})
+    context = {
+        "reports": [(report, approval_of(report)) for report in rows],
+        "meanings": len(REPORTS.meanings),
+        "progress": progress_of(here.project.key),
+    }
+    return show(request, here, "reports.html", context)
 
 
 @require_POST

@@ -15,7 +15,7 @@ from qaservice.labels.models import DatasetVersion
 from qaservice.portal.access import Visit, page, sentence, show, status_of, visit
 from qaservice.portal.paging import paged
 from qaservice.reports.models import ValidationReport
-from qaservice.reports.signing import DATASET_VERSION, REPORT, approval_of
+from qaservice.reports.signing import DATASET_VERSION, REPORT, REPORTS, approval_of
 from qaservice.signatures.readiness import steps_of
 from qaservice.signatures.selectors import certification, confirmed_factor, intent_of, signatures_in, signatures_on
 from qaservice.signatures.services import needs_code, offers, prepare, require_usable, sign
@@ -45,6 +45,7 @@ def signatures(request: HttpRequest, key: str) -> HttpResponse:
                 (version, judged(signatures_on(subject_type=DATASET_VERSION, subject_id=str(version.pk))))
                 for version in versions
             ],
+            "meanings": len(REPORTS.meanings),
             "steps": steps_of(user=here.user),
             "ready": all(one.done for one in steps_of(user=here.user)),
             "certification": certification(),
