@@ -73,6 +73,11 @@ class NewPoliciesSerializer(ReasonSerializer):
         required=False,
         help_text="once a project has had deliveries it can only become stricter: keep, then refuse, then de-identify",
     )
+    training_policy = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField()),
+        required=False,
+        help_text="a role to the trainings without which it sleeps; replaces the whole training policy",
+    )
     crosswalk_policy = serializers.ChoiceField(
         choices=CrosswalkPolicy.choices,
         required=False,

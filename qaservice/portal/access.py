@@ -15,7 +15,7 @@ from django.utils.cache import add_never_cache_headers
 from compliance.recording import Actor, BlankReason
 from qaservice.accounts.models import User
 from qaservice.common.errors import Conflict, InvalidInput, NotFound, NotPermitted, ServiceError, Unavailable
-from qaservice.portal.navigation import menu
+from qaservice.portal.navigation import menu, site_menu
 from qaservice.projects.models import Project
 from qaservice.projects.rules import PERMISSIONS, permits
 from qaservice.projects.selectors import project_for, require, roles_of
@@ -102,6 +102,20 @@ def show(
         "menu": menu(key=here.project.key, may=here.may, route=route or ""),
     }
     return render(request, f"portal/{template}", {**shared, **context}, status=status)
+
+
+def administrator(request: HttpRequest) -> User:
+    """Return the person if they administer the site. Raises NotPermitted."""
+    user = person(request)
+    if not user.is_administrator:
+        raise NotPermitted("this page is for administrators of the site", code="administrators-only")
+    return user
+
+
+def show_site(request: HttpRequest, template: str, context: Mapping[str, object]) -> HttpResponse:
+    """Render one of the administrators' pages, which belong to no project."""
+    route = request.resolver_match.url_name if request.resolver_match else ""
+    return render(request, f"portal/{template}", {"site_menu": site_menu(route=route or ""), **context})
 
 
 def carried_out(request: HttpRequest, *, work: Callable[[], str], back: str) -> HttpResponse:

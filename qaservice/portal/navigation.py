@@ -57,7 +57,14 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Models",
         (Entry("models", "Models", "inspect", ("model",)), Entry("fitness", "Model fitness", "inspect")),
     ),
-    ("People", (Entry("people", "People", "inspect"),)),
+    (
+        "People",
+        (
+            Entry("people", "People", "inspect"),
+            Entry("training", "Training", "inspect"),
+            Entry("access", "Access register", "inspect"),
+        ),
+    ),
     (
         "Record",
         (
@@ -68,6 +75,19 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         ),
     ),
 )
+
+
+SITE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("administration", "Accounts", ("account-of",)),
+    ("alerts", "Alerts", ()),
+    ("site-access", "Access register", ()),
+)
+"""The administrators' pages, which belong to no project: route, title, the routes beneath it."""
+
+
+def site_menu(*, route: str) -> tuple[Link, ...]:
+    """Return the administrators' pages, on the page ``route``."""
+    return tuple(Link(title, reverse(f"portal:{name}"), route in {name, *beneath}) for name, title, beneath in SITE)
 
 
 def menu(*, key: str, may: Mapping[str, bool], route: str) -> Menu:

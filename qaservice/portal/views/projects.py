@@ -22,6 +22,7 @@ from qaservice.portal.access import carried_out, page, reason_of, show, visit
 from qaservice.portal.figures import card_of, flag_rows, label_figures
 from qaservice.projects.models import Membership, Role
 from qaservice.projects.services import grant, withdraw
+from qaservice.projects.training import awake
 from qaservice.reports.models import ValidationReport
 from qaservice.review.services import assign_open_flags
 from qaservice.studies.quarantine import open_count
@@ -92,6 +93,7 @@ def people(request: HttpRequest, key: str) -> HttpResponse:
     """Who has which role, and which accounts the readers named in source files are."""
     here = visit(request, key=key, action="inspect")
     sets = AnnotationSet.objects.filter(project=here.project, kind=SetKind.READER)
+    active = Membership.objects.filter(project=here.project, active=True).select_related("user")
     return show(
         request,
         here,
@@ -104,6 +106,7 @@ def people(request: HttpRequest, key: str) -> HttpResponse:
             .select_related("user")
             .order_by("reader_label"),
             "reader_labels": sets.values_list("reader_label", flat=True).distinct().order_by("reader_label"),
+            "awake": {member.pk for member in awake(project=here.project, members=active)},
             "role_choices": Role.choices,
         },
     )

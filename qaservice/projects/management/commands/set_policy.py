@@ -47,6 +47,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--leakage", metavar="POLICY", help="refuse or mark: what becomes of data that a QA model was trained on"
         )
+        parser.add_argument(
+            "--training",
+            action="append",
+            metavar="ROLE=NAME[,NAME]",
+            help="the trainings without which a role sleeps, or default again (repeatable)",
+        )
         parser.add_argument("--reason", default="set on the command line by the operator of the server")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -65,6 +71,10 @@ class Command(BaseCommand):
                 wanted["fitness_threshold"] = _changed(project.fitness_threshold, options["fitness"], "TERM=VALUE")
             if options["leakage"]:
                 wanted["leakage_policy"] = options["leakage"]
+            if options["training"]:
+                present = {role: ",".join(names) for role, names in project.training_policy.items()}
+                asked = _changed(present, options["training"], "ROLE=NAME[,NAME]")
+                wanted["training_policy"] = {role: names.split(",") for role, names in asked.items()}
             if wanted:
                 project = set_policies(project=project, policies=wanted, actor=OPERATOR, reason=options["reason"])
         except ServiceError as error:
@@ -89,4 +99,5 @@ def _changed(present: Mapping[str, str], pairs: list[str], form: str) -> dict[st
 def _printed(value: object) -> str:
     if not isinstance(value, dict):
         return str(value)
-    return ", ".join(f"{code}={word}" for code, word in sorted(value.items())) or DEFAULT
+    texts = {code: ",".join(word) if isinstance(word, list) else word for code, word in value.items()}
+    return ", ".join(f"{code}={word}" for code, word in sorted(texts.items())) or DEFAULT
