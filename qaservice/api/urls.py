@@ -4,6 +4,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from qaservice.api import (
+    access_views,
     analysis_views,
     dataset_views,
     export_views,
@@ -23,7 +24,30 @@ from qaservice.api import (
 app_name = "api"
 urlpatterns = [
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("session/", access_views.SessionView.as_view(), name="session"),
+    path("session/end/", access_views.EndSessionView.as_view(), name="session-end"),
     path("me/", project_views.MeView.as_view(), name="me"),
+    path("me/password/", access_views.OwnPasswordView.as_view(), name="own-password"),
+    path("me/sessions/", access_views.OwnSessionsView.as_view(), name="own-sessions"),
+    path("me/sessions/<slug:handle>/end/", access_views.EndOwnSessionView.as_view(), name="own-session-end"),
+    path("me/tokens/", access_views.OwnTokensView.as_view(), name="own-tokens"),
+    path("me/tokens/<slug:handle>/revoke/", access_views.RevokeOwnTokenView.as_view(), name="own-token-revoke"),
+    path("alerts/", access_views.AlertsView.as_view(), name="alerts"),
+    path("alerts/<uuid:alert_id>/acknowledge/", access_views.AcknowledgeAlertView.as_view(), name="alert-acknowledge"),
+    path("projects/<slug:key>/training-records/", access_views.TrainingRecordsView.as_view(), name="training-records"),
+    path(
+        "projects/<slug:key>/training-records/<uuid:record_id>/withdraw/",
+        access_views.WithdrawTrainingView.as_view(),
+        name="training-withdraw",
+    ),
+    path("projects/<slug:key>/training-needs/", access_views.TrainingNeedsView.as_view(), name="training-needs"),
+    path("projects/<slug:key>/access-register/", access_views.AccessRegisterView.as_view(), name="access-register"),
+    path("projects/<slug:key>/access-reviews/", access_views.AccessReviewsView.as_view(), name="access-reviews"),
+    path(
+        "projects/<slug:key>/access-reviews/<uuid:membership_id>/",
+        access_views.AccessReviewView.as_view(),
+        name="access-review",
+    ),
     path("projects/", project_views.ProjectsView.as_view(), name="projects"),
     path("projects/<slug:key>/", project_views.ProjectView.as_view(), name="project"),
     path("projects/<slug:key>/policies/", project_views.PoliciesView.as_view(), name="policies"),

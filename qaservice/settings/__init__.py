@@ -91,7 +91,7 @@ LOGIN_REDIRECT_URL = "portal:home"
 LOGOUT_REDIRECT_URL = "portal:login"
 AUTHENTICATION_BACKENDS = ["qaservice.accounts.backends.PasswordBackend"]
 # All that a person can reach whose password has to be changed first.
-ROUTES_BEFORE_PASSWORD_CHANGE = ("portal:password", "portal:logout", "api:own-password", "api:session")
+ROUTES_BEFORE_PASSWORD_CHANGE = ("portal:password", "portal:logout", "api:own-password", "api:session-end")
 # Fetched by pages without anybody's doing: they keep no session alive.
 ROUTES_FETCHED_BY_PAGES = ("api:progress",)
 AUTH_PASSWORD_VALIDATORS = [

@@ -18,7 +18,7 @@ from tests.factories.records import PASSWORD, Site, assign_first_three, make_sit
 pytestmark = pytest.mark.django_db
 
 # Reached before anybody is known.
-OPEN_ROUTES = {"portal:login", "portal:logout"}
+OPEN_ROUTES = {"portal:login", "portal:logout", "api:session"}
 
 
 def routes() -> Iterator[tuple[str, dict[str, object]]]:
