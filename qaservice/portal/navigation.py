@@ -80,6 +80,7 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
 SITE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("administration", "Accounts", ("account-of",)),
     ("alerts", "Alerts", ()),
+    ("factors", "Signing", ()),
     ("site-access", "Access register", ()),
 )
 """The administrators' pages, which belong to no project: route, title, the routes beneath it."""

@@ -88,6 +88,7 @@ def load_report(subject_id: str) -> SignableRecord | None:
             "ledger_head": report.ledger_head,
             "made_at": iso(report.created_at),
             "made_by": report.event.actor_id,
+            "made_by_name": report.event.actor_name,
         },
     )
 

@@ -96,7 +96,8 @@ RECORD_FIELDS = {
     "dataset_manifest_sha256": "Manifest of the dataset, SHA-256",
     "ledger_size": "Sealed events it rests on",
     "ledger_head": "Ledger's root over them",
-    "made_by": "Made by (identity of the account)",
+    "made_by": "Account that made it",
+    "made_by_name": "Made by",
 }
 
 

@@ -12,8 +12,17 @@ from django.views.decorators.http import require_GET, require_POST
 
 from compliance.rendering.qr import as_svg, qr_code
 from qaservice.accounts.models import User
-from qaservice.common.errors import InvalidInput, NotFound, NotPermitted, ServiceError
-from qaservice.portal.access import carried_out, page, person, reason_of, sentence, status_of
+from qaservice.common.errors import InvalidInput, NotFound, ServiceError
+from qaservice.portal.access import (
+    administrator,
+    carried_out,
+    page,
+    person,
+    reason_of,
+    sentence,
+    show_site,
+    status_of,
+)
 from qaservice.signatures.enrolment import (
     ATTESTATION_TEXT,
     ATTESTATION_VERSION,
@@ -88,17 +97,17 @@ def attest_accountability(request: HttpRequest) -> HttpResponseBase:
 @page
 def factors(request: HttpRequest) -> HttpResponse:
     """Who has a second factor, and the site's certification to FDA; for administrators."""
-    _administrator(request)
+    administrator(request)
     living = SecondFactor.objects.exclude(state=FactorState.REVOKED).select_related("user")
     context = {"factors": living.order_by("user__display_name"), "certification": certification()}
-    return render(request, "portal/factors.html", context)
+    return show_site(request, "factors.html", context)
 
 
 @require_POST
 @page
 def revoke(request: HttpRequest, user_id: uuid.UUID) -> HttpResponseBase:
     """Revoke a lost second factor."""
-    by = _administrator(request)
+    by = administrator(request)
 
     def work() -> str:
         user = User.objects.filter(pk=user_id).first()
@@ -117,7 +126,7 @@ def revoke(request: HttpRequest, user_id: uuid.UUID) -> HttpResponseBase:
 @page
 def note_certification(request: HttpRequest) -> HttpResponseBase:
     """Note the site's certification to FDA."""
-    by = _administrator(request)
+    by = administrator(request)
 
     def work() -> str:
         try:
@@ -133,13 +142,6 @@ def note_certification(request: HttpRequest) -> HttpResponseBase:
         return "The certification is on record."
 
     return carried_out(request, work=work, back="portal:factors")
-
-
-def _administrator(request: HttpRequest) -> User:
-    user = person(request)
-    if not user.is_administrator:
-        raise NotPermitted("this page is for administrators", code="administrators-only")
-    return user
 
 
 def _context(user: User) -> dict[str, object]:
