@@ -10,13 +10,14 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from compliance.recording import BlankReason
-from qaservice.common.errors import Conflict, InvalidInput, NotFound, NotPermitted, ServiceError, Unavailable
+from qaservice.common.errors import Conflict, Gone, InvalidInput, NotFound, NotPermitted, ServiceError, Unavailable
 
 STATUS_OF: dict[type[ServiceError], int] = {
     InvalidInput: status.HTTP_400_BAD_REQUEST,
     NotPermitted: status.HTTP_403_FORBIDDEN,
     NotFound: status.HTTP_404_NOT_FOUND,
     Conflict: status.HTTP_409_CONFLICT,
+    Gone: status.HTTP_410_GONE,
     Unavailable: status.HTTP_503_SERVICE_UNAVAILABLE,
 }
 CONTENT_TYPE = "application/problem+json"

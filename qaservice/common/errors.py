@@ -42,6 +42,12 @@ class Conflict(ServiceError):
     code = "conflict"
 
 
+class Gone(ServiceError):
+    """It was here, and was destroyed for a reason that the record tells; it does not come back."""
+
+    code = "gone"
+
+
 class Unavailable(ServiceError):
     """Something the service depends on is missing on this installation."""
 

@@ -14,7 +14,7 @@ from django.utils.cache import add_never_cache_headers
 
 from compliance.recording import Actor, BlankReason
 from qaservice.accounts.models import User
-from qaservice.common.errors import Conflict, InvalidInput, NotFound, NotPermitted, ServiceError, Unavailable
+from qaservice.common.errors import Conflict, Gone, InvalidInput, NotFound, NotPermitted, ServiceError, Unavailable
 from qaservice.portal.navigation import menu, site_menu
 from qaservice.projects.models import Project
 from qaservice.projects.rules import PERMISSIONS, permits
@@ -27,6 +27,7 @@ STATUS_OF: dict[type[ServiceError], int] = {
     NotPermitted: 403,
     NotFound: 404,
     Conflict: 409,
+    Gone: 410,
     Unavailable: 503,
 }
 

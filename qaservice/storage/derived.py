@@ -63,6 +63,19 @@ def written_array(*, input_digest: str, operation: str, version: str, write: Cal
     raise Unavailable("the cache is being cleared all the time", code="cache-cleared")
 
 
+def drop(*, input_digest: str) -> int:
+    """Drop every derived array of one input, of all operations and versions, and return how many there were."""
+    found = list(Path(settings.DERIVED_DIR).glob(f"*/*/{input_digest[:2]}/{input_digest}.npy"))
+    for place in found:
+        place.unlink(missing_ok=True)
+    return len(found)
+
+
+def held(*, input_digest: str) -> bool:
+    """Return whether any derived array of this input is there."""
+    return any(Path(settings.DERIVED_DIR).glob(f"*/*/{input_digest[:2]}/{input_digest}.npy"))
+
+
 def clear(*, actor: Actor, reason: str) -> int:
     """Drop every derived array and return the bytes set free; everything is computed again when it is needed."""
     folder = Path(settings.DERIVED_DIR)

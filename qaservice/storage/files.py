@@ -95,6 +95,21 @@ def sync_all(folder: Path) -> None:
         os.close(descriptor)
 
 
+def remove(sha256: str) -> bool:
+    """Remove the bytes of this digest for good, and return whether they were there.
+
+    Only for bytes that the record says are destroyed, or that no row names. What a backup or a snapshot of the file
+    system holds is not reached.
+    """
+    place = path_of(sha256)
+    try:
+        place.unlink()
+    except FileNotFoundError:
+        return False
+    sync_folder(place.parent)
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder last."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

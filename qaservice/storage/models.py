@@ -17,3 +17,13 @@ class Blob(WriteOnceModel):
 
     def __str__(self) -> str:
         return self.sha256
+
+
+class DestroyedBlob(WriteOnceModel):
+    """The fact that these bytes are held no more: they were to be destroyed, for the reason that the event tells."""
+
+    blob = models.OneToOneField(Blob, on_delete=models.PROTECT, related_name="destroyed")
+    cause = models.CharField(max_length=20)
+
+    def __str__(self) -> str:
+        return f"{self.blob_id} destroyed"

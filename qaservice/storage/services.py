@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from typing import Self
 
 from compliance.recording import current_change
 from qaservice.storage import files
-from qaservice.storage.models import Blob
+from qaservice.storage.models import Blob, DestroyedBlob
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,24 @@ def _taken(folder: Path, batch: Sequence[_Incoming]) -> None:
     files.sync_all(folder)
     for one in batch:
         files.adopt_synced(one.place, sha256=one.sha256, size=one.size)
+
+
+def record_destroyed(*, digests: Iterable[str], cause: str) -> list[DestroyedBlob]:
+    """Say of blobs that their bytes are to be destroyed, inside the running change; those said before are left out."""
+    wanted = sorted(set(digests))
+    known = set(DestroyedBlob.objects.filter(blob_id__in=wanted).values_list("blob_id", flat=True))
+    rows = [DestroyedBlob(blob_id=digest, cause=cause) for digest in wanted if digest not in known]
+    return DestroyedBlob.objects.record_many(rows, current_change(), root_label="destroyed blobs")
+
+
+def discard_unrecorded(digests: Iterable[str]) -> int:
+    """Remove bytes that were written down but may not be kept, and return how many; what a row still needs stays.
+
+    Another delivery that stores the same bytes at this very moment finds them missing, and has to be sent again.
+    """
+    wanted = set(digests)
+    needed = set(Blob.objects.filter(pk__in=wanted, destroyed=None).values_list("pk", flat=True))
+    return sum(files.remove(digest) for digest in sorted(wanted - needed))
 
 
 def store_blob(*, data: bytes, media_type: str) -> Blob:

@@ -11,7 +11,7 @@ from pathlib import Path
 from imaging.geometry.header import SliceHeader
 from imaging.readers.limits import CT_READ_LIMITS
 from qaservice.projects.models import Project
-from qaservice.storage.services import BlobWriter
+from qaservice.storage.services import BlobWriter, discard_unrecorded
 from qaservice.studies import identity, looked_at, services, uploads
 from qaservice.studies.ahead import run_ahead
 from qaservice.studies.arrivals import Arrival, Held, sort_out
@@ -24,10 +24,12 @@ from qaservice.studies.reading import Judged, judge_files, judge_seen
 from qaservice.studies.sources import DELIVERY_LIMITS, Entry
 from qaservice.studies.stored import inspect_stored
 from qaservice.studies.storing import keeps_bytes, store_series
+from qaservice.studies.withdrawn import TURNED_AWAY, removed_uids
 
 Report = Callable[[int, int, str], None]
 
 QUERY_CHUNK = 500
+AWAY_WORDS = "the images of this study are held here no more, by withdrawal or disposition; its bytes were not kept"
 
 
 def take_delivery(*, ingest: Ingest, report: Report, fence: Callable[[], None], complete: Callable[[], None]) -> None:
@@ -49,6 +51,7 @@ def take_delivery(*, ingest: Ingest, report: Report, fence: Callable[[], None], 
         def store(series_uid: str, files: Sequence[Judged]) -> None:
             writer.settle()
             arrival, assessment = consider(ingest.project, series_uid, files)
+            discard_unrecorded(file.sha256 for file in arrival.quarantined if file.code == TURNED_AWAY)
             store_series(
                 ingest=ingest, series_instance_uid=series_uid, arrival=arrival, assessment=assessment, fence=fence
             )
@@ -105,12 +108,19 @@ def of_series(files: Sequence[Judged]) -> dict[str, list[Judged]]:
 def consider(project: Project, series_uid: str, files: Sequence[Judged]) -> tuple[Arrival, SeriesAssessment | None]:
     """Sort out what arrived of one series and judge it together with what is held. No transaction is open here."""
     series = Series.objects.select_related("study").filter(project=project, series_instance_uid=series_uid).first()
+    removed = removed_uids(
+        project=project, study_uids=[file.header.study_instance_uid for file in files if file.header]
+    )
+    wanted = [file for file in files if file.header is None or file.header.study_instance_uid not in removed]
     arrival = sort_out(
-        files=files,
-        held=_held(project, files),
+        files=wanted,
+        held=_held(project, wanted),
         study_of_series=None if series is None else series.study.study_instance_uid,
     )
-    if not arrival.new and (series is None or series.state != SeriesState.REFUSED):
+    if removed:
+        away = [file.turned_away(TURNED_AWAY, AWAY_WORDS) for file in files if file not in wanted]
+        arrival = replace(arrival, quarantined=(*arrival.quarantined, *away))
+    if not arrival.new and (series is None or series.state != SeriesState.REFUSED or removed):
         return arrival, None
     headers: list[SliceHeader] = [file.header for file in arrival.new if file.header is not None]
     digests = {file.uid: file.sha256 for file in arrival.new}

@@ -113,6 +113,21 @@ class Study(WriteOnceModel):
         return self.study_instance_uid
 
 
+class RemovalCause(models.TextChoices):
+    WITHDRAWN = "withdrawn", "consent was withdrawn"
+    DISPOSED = "disposed", "the time of keeping is over"
+
+
+class PixelRemoval(WriteOnceModel):
+    """From this event on nobody reads the pixel data of a study; what else is known of it stays."""
+
+    study = models.OneToOneField(Study, on_delete=models.PROTECT, related_name="pixel_removal")
+    cause = models.CharField(max_length=16, choices=RemovalCause.choices)
+
+    def __str__(self) -> str:
+        return f"pixel data of {self.study_id}: {self.cause}"
+
+
 class IdentityKey(WriteOnceModel):
     """The secret by which one project replaces identities, encrypted under the site's key; never changed, or files
     that arrive again would come out otherwise."""

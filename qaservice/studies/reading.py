@@ -84,6 +84,10 @@ class Judged:
         """Return this file as kept apart, with the reason."""
         return replace(self, outcome=Outcome.QUARANTINED, code=code, message=message)
 
+    def turned_away(self, code: str, message: str) -> Judged:
+        """Return this file as refused, with the reason, and none of its bytes kept."""
+        return replace(self, outcome=Outcome.REFUSED, code=code, message=message, blob=None, kept=None)
+
     def refused(self, code: str, message: str) -> Judged:
         """Return this file as refused, with the reason: no slice and no label any more, its bytes at most kept."""
         return replace(

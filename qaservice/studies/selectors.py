@@ -16,6 +16,7 @@ from qaservice.projects.models import Project
 from qaservice.studies.assessment import grid_from_json
 from qaservice.studies.models import Ingest, IngestItem, Instance, Series, SeriesState
 from qaservice.studies.stored import hounsfield_of
+from qaservice.studies.withdrawn import require_pixels
 
 
 def series_of(project: Project) -> QuerySet[Series]:
@@ -24,8 +25,8 @@ def series_of(project: Project) -> QuerySet[Series]:
 
 
 def accepted_series(project: Project) -> QuerySet[Series]:
-    """Return the series that became volumes."""
-    return series_of(project).exclude(state=SeriesState.REFUSED)
+    """Return the series that became volumes and are still held."""
+    return series_of(project).exclude(state=SeriesState.REFUSED).filter(study__pixel_removal=None)
 
 
 def items_of(ingest: Ingest, outcome: str | None = None) -> QuerySet[IngestItem]:
@@ -47,7 +48,7 @@ def sop_instance_uids_of(series: Series) -> tuple[str, ...]:
 def volume_of(series: Series) -> Volume:
     """Return a series as a volume; the voxels are mapped from the cache, or built again from the stored bytes.
 
-    Raises Conflict ``series-refused``.
+    Raises Conflict ``series-refused``, Gone where the pixel data are held no more.
     """
     stored = _stored_grid(series)
     thickness = stored["slice_thickness_mm"]
@@ -66,7 +67,8 @@ def volume_of(series: Series) -> Volume:
 def slice_hounsfield(series: Series, index: int) -> NDArray[np.int16]:
     """Return one slice, (rows, columns) int16 Hounsfield units, slice 0 first along the grid's slice axis.
 
-    Raises NotFound where there is no such slice, Conflict ``series-refused``.
+    Raises NotFound where there is no such slice, Conflict ``series-refused``, Gone where the pixel data are held no
+    more.
     """
     count = grid_of(series).shape[0]
     if not 0 <= index < count:
@@ -140,6 +142,8 @@ def _stored_grid(series: Series) -> Mapping[str, Any]:
 
 
 def _hounsfield(series: Series) -> NDArray[np.int16]:
+    require_pixels(series)
+
     def digests() -> dict[str, str]:
         rows = Instance.objects.filter(project_id=series.project_id, series_instance_uid=series.series_instance_uid)
         return dict(rows.values_list("sop_instance_uid", "blob_id"))
