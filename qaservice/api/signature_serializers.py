@@ -12,7 +12,7 @@ from qaservice.signatures.signables import SignableRecord, subject_types
 from qaservice.signatures.standing import JudgedSignature, Standing
 
 
-class SignatureSerializer(serializers.Serializer[JudgedSignature]):
+class SignatureSerializer(serializers.Serializer[JudgedSignature | list[JudgedSignature]]):
     """A signature as it is shown: who, as what, when, with which meaning, on which record, and whether it stands."""
 
     id = serializers.UUIDField(source="signature.pk")

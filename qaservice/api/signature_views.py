@@ -65,7 +65,7 @@ class RecordSignaturesView(ApiView):
         record = load_record(subject_type=subject_type, subject_id=str(subject_id))
         user = self.caller(request)
         require(user=user, project=record.project, action="export")
-        view = {
+        view: dict[str, object] = {
             "record": record,
             "signatures": judged(signatures_on(subject_type=subject_type, subject_id=str(subject_id))),
             "offers": offers(user=user, record=record),
@@ -111,12 +111,7 @@ class ReadinessView(ApiView):
 
     @extend_schema(responses=shapes.ReadinessSerializer)
     def get(self, request: Request) -> Response:
-        view = {
-            "steps": steps_of(user=self.caller(request)),
-            "attestation_version": ATTESTATION_VERSION,
-            "attestation_text": ATTESTATION_TEXT,
-        }
-        return Response(shapes.ReadinessSerializer(view).data)
+        return Response(_readiness(self.caller(request)))
 
 
 class SecondFactorView(PersonalView):
@@ -152,12 +147,7 @@ class AttestationView(PersonalView):
         given = shapes.AttestSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         attest(user=user, **given.validated_data)
-        view = {
-            "steps": steps_of(user=user),
-            "attestation_version": ATTESTATION_VERSION,
-            "attestation_text": ATTESTATION_TEXT,
-        }
-        return Response(shapes.ReadinessSerializer(view).data, status=status.HTTP_201_CREATED)
+        return Response(_readiness(user), status=status.HTTP_201_CREATED)
 
 
 class RevokeSecondFactorView(PersonalView):
@@ -215,3 +205,13 @@ class SignaturePageView(ApiView):
         name = f"{report.project.key}-report-{report.number}-signatures.pdf"
         response["Content-Disposition"] = f'inline; filename="{name}"'
         return response
+
+
+def _readiness(user: User) -> object:
+    """Return what ``user`` has done towards signing, and the text to be attested."""
+    view: dict[str, object] = {
+        "steps": steps_of(user=user),
+        "attestation_version": ATTESTATION_VERSION,
+        "attestation_text": ATTESTATION_TEXT,
+    }
+    return shapes.ReadinessSerializer(view).data

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from django.db import connection
 
 from compliance.ledger.canonical import Json
@@ -109,7 +107,7 @@ def signature_data(report: ValidationReport, *, size: int) -> dict[str, Json]:
     return {"format": FORMAT, "report": standing, "records": records, "signatures": signatures}
 
 
-def _data(one: JudgedSignature) -> Mapping[str, Json]:
+def _data(one: JudgedSignature) -> dict[str, Json]:
     entry = LedgerEntry.objects.get(event_id=one.signature.event_id)
     return {
         **binding(one.signature),

@@ -167,15 +167,15 @@ def _may_release(user: User, record: SignableRecord) -> str:
 
 def _is_a_person(actor_id: str) -> bool:
     """Return whether an actor is an account, and not the service or the operator of its server."""
-    key = _key(actor_id)
-    return key is not None and User.objects.filter(pk=key).exists()
+    return User.objects.filter(pk=_key(actor_id)).exists()
 
 
-def _key(text: str) -> UUID | None:
+def _key(text: str) -> UUID:
+    """Return the key that a text names; what is no key at all becomes one that no row has."""
     try:
         return UUID(text)
     except ValueError:
-        return None
+        return UUID(int=0)
 
 
 RESPONSIBLE = Meaning("responsible", "Responsible for the content", LEAD, _may_answer_for)

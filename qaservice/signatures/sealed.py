@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+from django.utils.encoding import force_bytes
 
 from qaservice.common.errors import Unavailable
 
@@ -50,5 +51,5 @@ def unseal(sealed: str, *, purpose: str) -> bytes:
     )
 
 
-def _key(secret: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=INFO).derive(secret.encode())
+def _key(secret: str | bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=INFO).derive(force_bytes(secret))
