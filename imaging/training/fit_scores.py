@@ -1,7 +1,8 @@
 """Fit the checks' probabilities to labels that were spoilt on purpose: ``python -m imaging.training.fit_scores``.
 
-The cases (scans, labels with errors in them, the bundle's predictions) are made on the seeds for fitting and kept in a
-folder; nothing is ever fitted on the seeds for the benchmark. What ships is ``imaging/scoring/calibration.json``.
+The cases (scans, labels with errors in them, the bundle's predictions) and what the checks say of them are made on the
+seeds for fitting and kept in a folder, so that a run which was cut off goes on where it was; nothing is ever fitted on
+the seeds for the benchmark. What ships is ``imaging/scoring/calibration.json``.
 """
 
 from __future__ import annotations
@@ -11,48 +12,23 @@ import datetime
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from imaging.checks.base import CHEST_CT_NODULES
-from imaging.checks.registry import REGISTRY
 from imaging.inference.bundle import Bundle, load_bundle, shipped_bundle
-from imaging.pipeline import collected
 from imaging.scoring.calibrator import Calibration, calibration_as_json, features_of, logit
-from imaging.scoring.matching import is_excused, meets
 from imaging.scoring.merge import MOST_SUPPORT, SOURCES, merged
-from imaging.scoring.subjects import is_ambiguous, subject_of
+from imaging.training.score_examples import READERS, Examples, Seen, Source, examples_on
 from imaging.training.score_fit import Example, Fit, Quality, fit_check, fit_support_gain, quality
-from imaging.training.spoilt import Rate, SpoiltCase, spoilt_cases
-from imaging.training.spoilt_grounds import BENCHMARK_SEEDS, FIT_SEEDS
+from imaging.training.spoilt import Rate
+from imaging.training.spoilt_grounds import FIT_SEEDS
 from imaging.types import LabelIssue
 
 SCANS = 60
-READERS = (1, 4)
-ALONE_SCANS = 4
-"""On so many scans the checks are heard without the model too: what changes rests on it."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """One issue of one case with its truth; what can be called neither right nor wrong is left out."""
-
-    group: str
-    case: int
-    issue: LabelIssue
-    wrong: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Examples:
-    """All issues of all cases, and the checks that rest on the model."""
-
-    seen: tuple[Seen, ...]
-    rest_on_model: frozenset[str]
-    cases: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,28 +39,6 @@ class Fitted:
     fits: tuple[Fit, ...]
     merged_before: Quality
     merged_after: Quality
-
-
-def examples_of(cases: Iterable[SpoiltCase]) -> Examples:
-    """Return what the checks say of the cases, with the truth about each issue.
-
-    Raises ValueError for a case of the benchmark.
-    """
-    seen: list[Seen] = []
-    scans: dict[str, None] = {}
-    resting: set[str] = set()
-    count = 0
-    for count, one in enumerate(cases, start=1):
-        if one.seed not in FIT_SEEDS or one.seed in BENCHMARK_SEEDS:
-            raise ValueError(f"seed {one.seed} is not for fitting")
-        # A real background recurs with other nodules in it: it is one patient all the same.
-        group = str(one.seed) if one.ground == "phantom" else one.ground
-        scans.setdefault(str(one.seed))
-        issues, _ = collected(case=one.case, parameters=CHEST_CT_NODULES, checks=REGISTRY)
-        if len(scans) <= ALONE_SCANS:
-            resting |= _changed_without_model(one, issues)
-        seen.extend(_truths(one, issues, group, count))
-    return Examples(tuple(seen), frozenset(resting), count)
 
 
 def fit(*, examples: Examples, provenance: Mapping[str, object]) -> Fitted:
@@ -140,21 +94,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--report", type=Path, help="figures and reliability tables, JSON")
     parser.add_argument("--backgrounds", type=Path, help="folder with the real scans; phantoms alone without it")
     parser.add_argument("--scans", type=int, default=SCANS)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument("--processes", type=int, default=1, help="scans that are worked on at a time")
     asked = parser.parse_args(arguments)
     bundle = load_bundle(shipped_bundle(), expected_sha256=None)
     seeds = range(FIT_SEEDS.start, FIT_SEEDS.start + asked.scans)
-    cases = spoilt_cases(
-        folder=asked.cases,
+    examples = examples_on(
+        source=Source(asked.cases, asked.backgrounds, shipped_bundle(), asked.threads),
         seeds=seeds,
-        readers=READERS,
-        rates=tuple(Rate),
-        bundle=bundle,
-        backgrounds=asked.backgrounds,
-        threads=asked.threads,
+        processes=asked.processes,
         progress=_told,
     )
-    fitted = fit(examples=examples_of(cases), provenance=_provenance(seeds, bundle, asked.backgrounds is not None))
+    fitted = fit(examples=examples, provenance=_provenance(seeds, bundle, asked.backgrounds is not None))
     asked.output.write_text(calibration_as_json(fitted.calibration), encoding="utf-8")
     figures = report(fitted)
     if asked.report is not None:
@@ -166,32 +117,6 @@ def main(arguments: Sequence[str]) -> int:
 def _told(done: int, total: int) -> None:
     sys.stderr.write(f"scan {done} of {total}\n")
     sys.stderr.flush()
-
-
-def _truths(one: SpoiltCase, issues: Sequence[LabelIssue], group: str, case: int) -> Iterator[Seen]:
-    diameters = {nodule.nodule_id: nodule.diameter_mm for nodule in one.nodules}
-    for issue in issues:
-        if is_ambiguous(issue):
-            continue
-        subject = subject_of(issue)
-        wrong = any(meets(subject=subject, error=error, diameters_mm=diameters) for error in one.errors)
-        if wrong or not is_excused(subject=subject, excuses=one.excused):
-            # Outlines and words are not fitted, and would fill the memory.
-            bare = replace(issue, reason="", blind_reason="", proposals=(), evidence=_needed(issue))
-            yield Seen(group, case, bare, wrong)
-
-
-def _needed(issue: LabelIssue) -> dict[str, object]:
-    return {name: issue.evidence[name] for name in ("features", "kind", "scope") if name in issue.evidence}
-
-
-def _changed_without_model(one: SpoiltCase, issues: Sequence[LabelIssue]) -> set[str]:
-    alone, _ = collected(case=replace(one.case, prediction=None), parameters=CHEST_CT_NODULES, checks=REGISTRY)
-    return {check for check, _, _, _ in {_said(issue) for issue in issues} ^ {_said(issue) for issue in alone}}
-
-
-def _said(issue: LabelIssue) -> tuple[str, str, str, float]:
-    return (issue.check, issue.annotation_set_id, issue.finding_id or str(issue.place_mm), round(issue.score, 9))
 
 
 def _support_gain(after: Sequence[Seen]) -> float:

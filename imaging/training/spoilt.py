@@ -7,6 +7,7 @@ and bundle for the prediction, so that another bundle costs predictions alone an
 from __future__ import annotations
 
 import hashlib
+import math
 import pickle
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -24,12 +25,12 @@ from imaging.phantom import label_errors
 from imaging.phantom.careful_reader import careful_reader
 from imaging.phantom.chest import PhantomCase, TrueNodule
 from imaging.phantom.label_errors import ErrorKind, InjectedError, Severity, Wish
-from imaging.phantom.label_errors_injected import OF_ONE_LABEL, spoil_labels
+from imaging.phantom.label_errors_injected import OF_ONE_LABEL, SMALLEST_MM, spoil_labels
 from imaging.phantom.simulated_readers import simulated_readers
 from imaging.training.spoilt_grounds import KnownScan, check_seeds, known_scan
 from imaging.types import AnnotationSet, Case, Category, Finding, PointMm, Prediction, Sphere, Volume
 
-RECIPE = "3"
+RECIPE = "4"
 """Changes whenever a seed gives another scan or other labels; part of the name of what is kept."""
 
 HIGH_COUNT = {1: 10, 4: 9}
@@ -39,6 +40,9 @@ WHOLE_SETS_OF_SEVEN = (0, 2, 4, 6)
 """Remainders by seven of the seeds whose one reader has a set that is wrong as a whole."""
 
 NATURAL_SHARE = 0.10
+ASKED_APART_MM = 0.75
+"""Less than a voxel of any scan here: what the model is asked about one place it is taken to answer for the other."""
+
 SET_KINDS = (ErrorKind.MIRRORED, ErrorKind.REVERSED, ErrorKind.DISPLACED)
 
 
@@ -54,8 +58,9 @@ class Rate(StrEnum):
 class Excused:
     """A thing about which a flag is neither right nor wrong.
 
-    Simulated readers overlook subtle nodules and mark vessels of their own accord, and a real background may hold
-    lesions of its own. ``set_id``: empty for every set.
+    Simulated readers overlook subtle nodules and mark vessels of their own accord, a real background may hold lesions
+    of its own, and some nodules are hidden by a vessel or too small for anything about their label to be sure.
+    ``set_id``: empty for every set.
     """
 
     set_id: str
@@ -106,7 +111,18 @@ class _Made:
 
     @property
     def places(self) -> tuple[PointMm, ...]:
-        """Every place where any setting has a label, each once."""
+        """Every place to ask about: where any setting has a label, and none nearer than ``ASKED_APART_MM`` to another.
+
+        Readers' outlines of one nodule have their middles fractions of a voxel apart, and each answer costs eight looks.
+        """
+        kept: list[PointMm] = []
+        for place in self._labelled:
+            if not kept or _nearest(place, kept)[1] > ASKED_APART_MM:
+                kept.append(place)
+        return tuple(kept)
+
+    @property
+    def _labelled(self) -> tuple[PointMm, ...]:
         found = (
             centre_of(finding)
             for one in self.labels
@@ -142,10 +158,14 @@ def spoilt_cases(
         made = _made(folder, seed, backgrounds)
         prediction = _predicted(folder, seed, made, bundle, threads)
         opinions = {one.place_mm: one for one in prediction.outlines}
+        asked = list(opinions)
         for one in made.labels:
             if one.readers in readers and one.rate in rates:
                 wanted = (centre_of(item) for entry in one.annotation_sets for item in entry.findings)
-                own = replace(prediction, outlines=tuple(opinions[place] for place in dict.fromkeys(wanted)))
+                answers = (
+                    replace(opinions[_nearest(place, asked)[0]], place_mm=place) for place in dict.fromkeys(wanted)
+                )
+                own = replace(prediction, outlines=tuple(answers))
                 case = Case(made.volume, one.annotation_sets, own)
                 yield SpoiltCase(seed, made.ground, one.readers, one.rate, case, one.errors, one.excused, made.nodules)
         if progress is not None:
@@ -187,18 +207,38 @@ def _natural_wishes(seed: int, annotation_sets: Sequence[AnnotationSet]) -> list
 def _labels(known: KnownScan, seed: int) -> tuple[_Labels, ...]:
     found = []
     for readers in HIGH_COUNT:
-        scan = known.scan
+        scan, sure = _that_shows(known.scan)
         honest = careful_reader(case=scan, seed=seed) if readers == 1 else simulated_readers(case=scan, seed=seed)
         asked = {
             Rate.CLEAN: [],
             Rate.NATURAL: _natural_wishes(seed, honest),
             Rate.HIGH: wishes_for(seed=seed, readers=readers),
         }
-        excused = (*_excused(scan, honest), *(_of_the_ground(ball) for ball in known.own))
+        excused = (*sure, *_excused(scan, honest), *(_of_the_ground(ball) for ball in known.own))
         for number, (rate, wishes) in enumerate(asked.items()):
             done = spoil_labels(annotation_sets=honest, case=scan, seed=10 * seed + number, wishes=wishes)
             found.append(_Labels(readers, rate, done.annotation_sets, done.errors, excused))
     return tuple(found)
+
+
+def _nearest(place: PointMm, others: Sequence[PointMm]) -> tuple[PointMm, float]:
+    """Return the nearest of some places and how far it is, mm."""
+    return min(((other, math.dist(place, other)) for other in others), key=lambda one: one[1])
+
+
+def _that_shows(scan: PhantomCase) -> tuple[PhantomCase, list[Excused]]:
+    """Return the scan with the nodules that can be seen alone, and what nobody can be right or wrong about.
+
+    A nodule that a vessel swallows is in no reader's set, and no flag on it counts. One below ``SMALLEST_MM`` is
+    labelled and takes no error, for readers need not outline it; so no flag on it is false either.
+    """
+    hidden = [one for one in scan.nodules if not one.shows]
+    small = [one for one in scan.nodules if one.shows and one.diameter_mm < SMALLEST_MM]
+    excused = [Excused("", one.centre_mm, 0.5 * one.diameter_mm, "a nodule that nobody can see") for one in hidden]
+    excused += [
+        Excused("", one.centre_mm, 0.5 * one.diameter_mm, "too small for its label to be sure") for one in small
+    ]
+    return replace(scan, nodules=tuple(one for one in scan.nodules if one.shows)), excused
 
 
 def _excused(scan: PhantomCase, honest: Sequence[AnnotationSet]) -> list[Excused]:
@@ -231,20 +271,20 @@ def _of_the_ground(ball: Sphere) -> Excused:
 
 
 def _made(folder: Path, seed: int, backgrounds: Path | None) -> _Made:
-    name = f"scan-{seed}-{_recipe()}-{'real' if backgrounds is not None else 'phantom'}.bin"
-    kept = _kept(folder / name)
+    name = f"scan-{seed}-{recipe()}-{'real' if backgrounds is not None else 'phantom'}.bin"
+    kept = kept_at(folder / name)
     if isinstance(kept, _Made):
         return kept
     known = known_scan(seed=seed, backgrounds=backgrounds)
-    made = _Made(known.ground, known.scan.volume, known.scan.nodules, _labels(known, seed))
-    _keep(folder / name, made)
+    made = _Made(known.ground, known.scan.volume, _that_shows(known.scan)[0].nodules, _labels(known, seed))
+    keep(folder / name, made)
     return made
 
 
 def _predicted(folder: Path, seed: int, made: _Made, bundle: Bundle, threads: int) -> Prediction:
     ground = "phantom" if made.ground == "phantom" else "real"
-    path = folder / f"prediction-{seed}-{_recipe()}-{ground}-{bundle.identity.bundle_sha256[:16]}.bin"
-    kept = _kept(path)
+    path = folder / f"prediction-{seed}-{recipe()}-{ground}-{bundle.identity.bundle_sha256[:16]}.bin"
+    kept = kept_at(path)
     if isinstance(kept, Prediction):
         return kept
     prediction = predict(
@@ -255,23 +295,25 @@ def _predicted(folder: Path, seed: int, made: _Made, bundle: Bundle, threads: in
         checkpoint_dir=None,
         threads=threads,
     )
-    _keep(path, prediction)
+    keep(path, prediction)
     return prediction
 
 
-def _recipe() -> str:
+def recipe() -> str:
     """Return what names the way scans and labels are made: the recipe's number, and the table of severities."""
     table = {kind.value: dict(rows) for kind, rows in label_errors.SEVERITIES_MM.items()}
     return f"{RECIPE}{hashlib.sha256(repr(table).encode()).hexdigest()[:6]}"
 
 
-def _keep(path: Path, value: object) -> None:
+def keep(path: Path, value: object) -> None:
+    """Write what costs, whole or not at all."""
     part = path.with_suffix(".part")
     part.write_bytes(zlib.compress(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL), level=1))
     part.replace(path)
 
 
-def _kept(path: Path) -> object:
+def kept_at(path: Path) -> object:
+    """Return what ``keep`` wrote, None where there is nothing or where its classes have other fields by now."""
     if not path.exists():
         return None
     # The folder is this module's own, named by whoever runs the fit; nothing from elsewhere is ever read here.

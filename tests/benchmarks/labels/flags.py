@@ -7,29 +7,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from imaging.phantom.label_errors import ErrorKind
+from imaging.training.spoken import OF_ABSENCE, OF_CLASS, OF_OUTLINES, OF_PRESENCE, OF_SETS
 from imaging.types import PointMm
 
+__all__ = [
+    "LEAST_REACH_MM",
+    "OF_ABSENCE",
+    "OF_CLASS",
+    "OF_OUTLINES",
+    "OF_PRESENCE",
+    "OF_SETS",
+    "Flag",
+    "one_a_subject",
+    "speaking_of",
+]
+
 LEAST_REACH_MM = 2.5
-
-OF_SETS = frozenset(kind for kind in ErrorKind if kind.of_a_whole_set)
-OF_OUTLINES = frozenset(
-    {
-        ErrorKind.SHIFTED,
-        ErrorKind.ERODED,
-        ErrorKind.DILATED,
-        ErrorKind.POLE_SLICES,
-        ErrorKind.INNER_SLICES,
-        ErrorKind.MERGED,
-        ErrorKind.RUN_ON,
-    }
-)
-OF_ABSENCE = frozenset({ErrorKind.MISSING, ErrorKind.MERGED, ErrorKind.SHIFTED}) | OF_SETS
-"""What a flag on an empty place may have found: the true nodule has no label there."""
-
-OF_PRESENCE = frozenset({ErrorKind.SPURIOUS, ErrorKind.SHIFTED, ErrorKind.DUPLICATED}) | OF_SETS
-"""What a flag may have found that says of a label that nothing is there."""
-
-OF_CLASS = frozenset({ErrorKind.WRONG_CATEGORY, ErrorKind.WRONG_RATING})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import numpy as np
 
 from imaging.inference.bundle import Bundle, load_bundle, shipped_bundle
 from imaging.phantom.label_errors import ErrorKind, Severity
+from imaging.training.score_examples import Source
 from imaging.training.spoilt import Rate, SpoiltCase, spoilt_cases
 from imaging.training.spoilt_grounds import BENCHMARK_SEEDS, FIT_SEEDS, OTHER_SEEDS
 from tests.benchmarks.labels.compare import (
@@ -34,7 +35,7 @@ from tests.benchmarks.labels.cost import growth, peak_memory_mb
 from tests.benchmarks.labels.figures import false_flags, rounded, threshold_for
 from tests.benchmarks.labels.lines import NAMES, lines_of
 from tests.benchmarks.labels.ours import NAME
-from tests.benchmarks.labels.peers import PEERS, PLAIN
+from tests.benchmarks.labels.peers import PEERS, PLAIN, Knobs
 from tests.benchmarks.labels.plots import write_plots
 from tests.benchmarks.labels.probability import calibration_error, share_wrong_unflagged, statements
 from tests.benchmarks.labels.real_case import real_case
@@ -52,6 +53,7 @@ FALSE_FLAGS_A_CASE = 0.1
 
 LEAST_THRESHOLD = 0.2
 THREADS = 2
+PROCESSES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +65,30 @@ class Plan:
     folder: Path
     backgrounds: Path | None
     bundle: Bundle
+    source: Source
+    processes: int
 
 
 def measured(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[str, object]]:
     """Return the lines of the benchmarks wanted, and all figures.
 
     The environment says how much is run: ``BENCH_SCANS`` and ``BENCH_FIT_SCANS`` (100 and 40), ``BENCH_BUNDLE`` (the
-    shipped one), ``QASERVICE_REAL_DATA`` (the folder of real scans).
+    shipped one), ``BENCH_PROCESSES`` (2 scans at a time), ``QASERVICE_REAL_DATA`` (the folder of real scans).
     """
     real = Path(os.environ.get("QASERVICE_REAL_DATA", ROOT.parent / "shared" / "data"))
     folder = Path(os.environ.get("BENCH_BUNDLE", "")) if os.environ.get("BENCH_BUNDLE") else shipped_bundle()
+    kept = work / "labels" / "cases"
+    kept.mkdir(parents=True, exist_ok=True)
+    processes = int(os.environ.get("BENCH_PROCESSES") or PROCESSES)
+    backgrounds = real if real.is_dir() else None
     plan = Plan(
-        scans=int(os.environ.get("BENCH_SCANS", SCANS)),
-        fit_scans=int(os.environ.get("BENCH_FIT_SCANS", FIT_SCANS)),
-        folder=work / "labels" / "cases",
-        backgrounds=real if real.is_dir() else None,
+        scans=int(os.environ.get("BENCH_SCANS") or SCANS),
+        fit_scans=int(os.environ.get("BENCH_FIT_SCANS") or FIT_SCANS),
+        folder=kept,
+        backgrounds=backgrounds,
         bundle=load_bundle(folder, expected_sha256=None),
+        source=Source(kept, backgrounds, folder, max(1, THREADS // processes)),
+        processes=processes,
     )
     figures, plotted = measure(plan)
     write_plots(figures, plotted, work / "labels")
@@ -94,9 +104,7 @@ def measure(plan: Plan) -> tuple[dict[str, object], Collected]:
     """Return all figures, and the cases of the main setting with their flags, for plots."""
     _check_no_overlap(plan)
     every = {peer.name: peer.knobs for peer in PEERS}
-    fitted = collect(
-        cases=_cases(plan, FIT_SEEDS, plan.fit_scans, "for fitting"), knobs=every, rates_for_peers=(Rate.HIGH,)
-    )
+    fitted = _collected(plan, FIT_SEEDS, plan.fit_scans, every, (Rate.HIGH,))
     knobs = best_knobs(fitted.at(Rate.HIGH))
     clean = fitted.at(Rate.CLEAN)
     threshold = threshold_for(
@@ -105,11 +113,8 @@ def measure(plan: Plan) -> tuple[dict[str, object], Collected]:
         least=LEAST_THRESHOLD,
     )
     silence = {rate: _silence(fitted.at(rate)) for rate in Rate}
-    found = collect(
-        cases=_cases(plan, BENCHMARK_SEEDS, plan.scans, "to measure"),
-        knobs={name: (setting,) for name, setting in knobs.items()},
-        rates_for_peers=(Rate.HIGH, Rate.NATURAL),
-    )
+    chosen = {name: (setting,) for name, setting in knobs.items()}
+    found = _collected(plan, BENCHMARK_SEEDS, plan.scans, chosen, (Rate.HIGH, Rate.NATURAL))
     high = found.at(Rate.HIGH)
     figures: dict[str, object] = {
         "scans": plan.scans,
@@ -181,6 +186,20 @@ def margins(found: Collected) -> dict[str, object]:
         ),
         "boundary": margin(cases=cases, flags=flags, question=of_kinds("boundary", BOUNDARY), families=None),
     }
+
+
+def _collected(
+    plan: Plan, whole: range, count: int, knobs: Mapping[str, Sequence[Knobs]], rates_for_peers: Sequence[Rate]
+) -> Collected:
+    words = "for fitting" if whole is FIT_SEEDS else "to measure"
+    return collect(
+        source=plan.source,
+        seeds=range(whole.start, whole.start + count),
+        knobs=knobs,
+        rates_for_peers=rates_for_peers,
+        processes=plan.processes,
+        progress=lambda done, total: print(f"  scan {done} of {total} {words}", file=sys.stderr, flush=True),
+    )
 
 
 def _cases(plan: Plan, whole: range, count: int, words: str) -> Iterator[SpoiltCase]:

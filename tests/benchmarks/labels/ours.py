@@ -9,26 +9,12 @@ from imaging.phantom.label_errors import ErrorKind
 from imaging.pipeline import AnalysisParameters, analyse
 from imaging.scoring.subjects import concerns_set, is_ambiguous
 from imaging.training.spoilt import SpoiltCase
+from imaging.training.spoken import OF_SETS, spoken_of
 from imaging.types import LabelIssue
-from tests.benchmarks.labels.flags import OF_ABSENCE, OF_CLASS, OF_OUTLINES, OF_PRESENCE, OF_SETS, Flag
+from tests.benchmarks.labels.flags import Flag
 
 NAME = "our checks"
 PARAMETERS = AnalysisParameters(checks=CHEST_CT_NODULES)
-
-EVERY_KIND = frozenset(ErrorKind)
-SPEAKS_OF: Mapping[str, frozenset[ErrorKind]] = {
-    "missing_nodule": OF_ABSENCE,
-    "spurious_label": OF_PRESENCE,
-    "boundary": OF_OUTLINES,
-    "incomplete_contour": OF_OUTLINES,
-    "merged_lesions": frozenset({ErrorKind.MERGED, ErrorKind.RUN_ON}),
-    "duplicate_mark": frozenset({ErrorKind.DUPLICATED}),
-    "wrong_category": OF_CLASS,
-    "confident_learning": OF_CLASS,
-    "rules": OF_CLASS,
-    "geometry_mismatch": OF_SETS | {ErrorKind.SHIFTED},
-}
-"""What each check may mean. Readers' disagreement may mean anything about a label, or a missing one."""
 
 
 def our_flags(case: SpoiltCase) -> list[Flag]:
@@ -57,8 +43,5 @@ def _kinds(issue: LabelIssue) -> frozenset[ErrorKind]:
         names |= {str(entry["check"]) if isinstance(entry, Mapping) else str(entry) for entry in entries}
     spoken: frozenset[ErrorKind] = frozenset()
     for name in names:
-        if name == "reader_disagreement":
-            spoken |= OF_ABSENCE if issue.finding_id is None else EVERY_KIND - {ErrorKind.MISSING}
-        else:
-            spoken |= SPEAKS_OF.get(name, EVERY_KIND)
+        spoken |= spoken_of(check=name, empty_place=issue.finding_id is None)
     return spoken

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from imaging.phantom.label_errors import ErrorKind, InjectedError, Severity
-from imaging.training.fit_scores import examples_of, fit, report
+from imaging.training.fit_scores import fit, report
+from imaging.training.score_examples import examples_of
 from imaging.training.spoilt import Excused, Rate, SpoiltCase
 from imaging.training.spoilt_grounds import BENCHMARK_SEEDS, FIT_SEEDS
 from tests.factories.cases import LEFT_LUNG, RIGHT_LUNG, candidate, case, nodule, prediction, reader
@@ -57,6 +58,13 @@ def test_an_issue_is_an_example_of_what_it_turned_out_to_be() -> None:
 
 def test_what_can_be_called_neither_right_nor_wrong_is_no_example() -> None:
     assert of_missing(spoilt(excused=[Excused("a", LEFT_LUNG, 4.5, "overlooked by the reader")])) == []
+
+
+def test_a_label_that_is_wrong_in_another_way_is_no_example_of_a_check_that_does_not_speak_of_it() -> None:
+    rated = InjectedError(ErrorKind.WRONG_RATING, Severity.MODERATE, "a", None, None, LEFT_LUNG, 3.0)
+    mirrored = InjectedError(ErrorKind.MIRRORED, Severity.MODERATE, "a", None, None, LEFT_LUNG, 80.0)
+    assert of_missing(spoilt(errors=[rated])) == []
+    assert of_missing(spoilt(errors=[mirrored])) == []
 
 
 def test_the_checks_that_change_without_the_model_rest_on_it() -> None:

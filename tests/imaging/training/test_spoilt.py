@@ -56,11 +56,11 @@ def test_seeds_outside_both_ranges_are_refused_before_anything_is_made(tmp_path:
 
 def test_what_was_kept_comes_back_and_half_a_file_is_never_seen(tmp_path: Path) -> None:
     path = tmp_path / "kept.bin"
-    spoilt._keep(path, (1, "two", np.arange(3)))
-    again = spoilt._kept(path)
+    spoilt.keep(path, (1, "two", np.arange(3)))
+    again = spoilt.kept_at(path)
     assert isinstance(again, tuple) and again[:2] == (1, "two")
     assert [one.name for one in tmp_path.iterdir()] == ["kept.bin"]
-    assert spoilt._kept(tmp_path / "other.bin") is None
+    assert spoilt.kept_at(tmp_path / "other.bin") is None
 
 
 def test_what_lacks_a_field_of_today_is_made_anew() -> None:
