@@ -15,7 +15,7 @@ from imaging.errors import BundleError
 from imaging.inference.bundle import Bundle, Model
 from imaging.inference.network import TileRunner
 from imaging.inference.openvino_runner import openvino_device, openvino_runner
-from imaging.inference.probe import probe_tile, sparse, stored_reference, worst_difference
+from imaging.inference.probe import probe_side, probe_tile, sparse, stored_reference, worst_difference
 from imaging.inference.torch_runner import cpu_capability, cuda_device, cuda_runner, torch_runner
 from imaging.types import Rejection
 
@@ -127,7 +127,7 @@ def cuda_is_present() -> bool:
 
 
 def _choose(model: Model, choice: str, threads: int) -> Backend:
-    tile = probe_tile(model.size)
+    tile = probe_tile(probe_side(data=model.reference, size=model.size))
     reference = stored_reference(data=model.reference, tile=tile)
     refused: list[Rejection] = []
     for name in _FALLBACKS[choice]:

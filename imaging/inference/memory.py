@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from imaging.inference.backends import BackendName
 from imaging.inference.bundle import Settings
+from imaging.inference.tiles import tiling_of
 
 MIB = 1 << 20
 _INTERPRETER = 110 * MIB
@@ -77,7 +78,8 @@ def memory_estimate(
     so that it holds for every scan of that shape; DICOM files that are read meanwhile are not counted.
     """
     uses_openvino = backend in (BackendName.OPENVINO_F32, BackendName.OPENVINO_BF16)
-    tile = settings.tile**3
+    # What tiles are fitted to is not known before the lungs are, and a smaller box may have the larger tiles.
+    tile = tiling_of(settings).most_voxels
     width = max(1.0, settings.network.channels[0] / 16.0)
     return MemoryEstimate(
         interpreter=_INTERPRETER,

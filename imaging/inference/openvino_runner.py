@@ -12,6 +12,7 @@ import threading
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -66,35 +67,41 @@ def openvino_device() -> str:
 
 
 def openvino_runner(*, model: Model, precision: str, threads: int) -> TileRunner:
-    """Return the network compiled for ``threads`` tiles at a time, each on one thread.
+    """Return the network for ``threads`` tiles at a time, each on one thread, compiled for their shape when first met.
 
+    A network compiled for one shape is half again as quick as one for any, so that of the last shape is kept.
     ``precision``: "f32" or "bf16", of the arithmetic; what goes in and comes out is float32. The output does not
     depend on ``threads``. Raises ImportError where OpenVINO is not installed, RuntimeError where it cannot compile the
-    graph, BundleError as ``convert`` does.
+    graph (a tile's run does), BundleError as ``convert`` does.
     """
     openvino = import_openvino()
     graph = model.graph or convert(model=model)
     core = openvino.Core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise RuntimeError("this processor has no bfloat16 arithmetic")
-    read = core.read_model(graph.topology, graph.weights)
-    read.reshape([1, 1, model.size, model.size, model.size])
-    compiled = core.compile_model(
-        read,
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": precision,
-            "NUM_STREAMS": threads,
-            "INFERENCE_NUM_THREADS": threads,
-            # Workers share the machine: a stream pinned to a busy core would wait there.
-            "ENABLE_CPU_PINNING": False,
-        },
-    )
+    options = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "NUM_STREAMS": threads,
+        "INFERENCE_NUM_THREADS": threads,
+        # Workers share the machine: a stream pinned to a busy core would wait there.
+        "ENABLE_CPU_PINNING": False,
+    }
+    kept: dict[tuple[int, ...], Any] = {}
+    compiling = threading.Lock()
     own = threading.local()
 
+    def compiled(shape: tuple[int, ...]) -> Any:
+        with compiling:
+            if shape not in kept:
+                kept.clear()
+                read = core.read_model(graph.topology, graph.weights)
+                read.reshape([1, 1, *shape])
+                kept[shape] = core.compile_model(read, "CPU", options)
+            return kept[shape]
+
     def run(tile: Field) -> Field:
-        if not hasattr(own, "request"):
-            own.request = compiled.create_infer_request()
+        if getattr(own, "shape", None) != tile.shape:
+            own.request, own.shape = compiled(tile.shape).create_infer_request(), tile.shape
         answer = own.request.infer({0: tile[None, None]}, share_inputs=True)
         return np.array(answer[0][0], dtype=np.float32)
 

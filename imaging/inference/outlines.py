@@ -20,6 +20,9 @@ APART_MM = 4.0
 MOST_CANDIDATES = 100
 LEAST_COMPONENT_MM = 5.0
 LOOKED_AT = 400
+FEW = 30
+"""A map of which less than one voxel in so many is high has its peaks found voxel by voxel, which is quicker."""
+
 SURE_PEAK = 0.15
 WALL_MM = 4.0
 """How far outside the lungs a centre may lie: the middle of a nodule on the pleura belongs to the wall by density."""
@@ -143,8 +146,7 @@ def find_peaks(
     component, or on the same component. Equals are taken in index order, so that the answer does not depend on chance.
     """
     size = 2 * round(APART_MM / spacing_mm / 2.0) + 1
-    highest = ndimage.maximum_filter(centre_probability, size=size, mode="constant")
-    places = np.argwhere((centre_probability == highest) & (centre_probability > PEAK_AT))
+    places = _summits(centre_probability, size // 2)
     places = places[_near(places, region, WALL_MM / spacing_mm)]
     # Of the thousands of ripples only the highest can be among the candidates in the end.
     places = places[np.argsort(-centre_probability[tuple(places.T)], kind="stable")[:LOOKED_AT]]
@@ -174,6 +176,26 @@ def find_peaks(
         if len(kept) == MOST_CANDIDATES:
             break
     return kept
+
+
+def _summits(values: Field, reach: int) -> NDArray[np.int64]:
+    """Return the voxels above ``PEAK_AT`` with none higher within ``reach`` along each axis, (n, 3), in index order."""
+    high = values > PEAK_AT
+    if np.count_nonzero(high) > values.size // FEW:
+        # A map that is high all over would make lists larger than itself.
+        return np.argwhere(high & (values == ndimage.maximum_filter(values, size=2 * reach + 1, mode="constant")))
+    places = np.argwhere(high)
+    padded = np.pad(values, reach)
+    flat = padded.ravel()
+    at = np.ravel_multi_index(tuple((places + reach).T), padded.shape)
+    axis = np.arange(-reach, reach + 1)
+    offsets = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    steps = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
+    # Nearest first: most voxels that are no summit fall at the first neighbours.
+    for offset in offsets[np.argsort((offsets**2).sum(axis=1), kind="stable")]:
+        kept = flat[at] >= flat[at + int((offset * steps).sum())]
+        places, at = places[kept], at[kept]
+    return places
 
 
 def _near(places: NDArray[np.int64], region: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:

@@ -34,6 +34,10 @@ FINE_BELOW_MM = 10.0
 RIM = 2
 """Voxels at a crop's border: an outline that reaches them goes on outside."""
 
+LEAST_PROBABILITY = 1e-4
+MOST_LOGIT = float(np.log((1.0 - LEAST_PROBABILITY) / LEAST_PROBABILITY))
+"""No score is believed further than this, so no logit is beyond it."""
+
 DROPPED_BELOW = 0.005
 REDRAWN_FROM = 0.02
 FLIPS = tuple(tuple(axis for axis in range(3) if chosen[axis]) for chosen in itertools.product((0, 1), repeat=3))
@@ -93,7 +97,7 @@ class Places:
 
         Two that turn out to be the same lesion are one. What hardly anything speaks for is left out.
         """
-        looked = list(peaks[:MOST_RESCORED])
+        looked = [peak for peak in peaks[:MOST_RESCORED] if self._may_stay(peak)]
         indices = [np.asarray(working.to_scan(peak.index[None])[0], dtype=np.float64) for peak in looked]
         with ThreadPoolExecutor(max_workers=self._threads) as pool:
             sights = list(pool.map(self._glance, indices, looked))
@@ -138,6 +142,15 @@ class Places:
             probability=ProbabilityMap(self._volume.grid, sight.origin, sight.probability, sight.spread),
         )
 
+    def _may_stay(self, peak: Peak) -> bool:
+        """Whether anything that the place network can say would keep a candidate."""
+        calibration = self._settings.calibration
+        said = (
+            nodule_probability(raw=peak.raw, nodule_logit=logit, calibration=calibration)
+            for logit in (-MOST_LOGIT, MOST_LOGIT)
+        )
+        return max(said) >= DROPPED_BELOW
+
     def _glance(self, index: Floats, peak: Peak) -> Sight:
         return self._look(index, peak.diameter_mm, ONE_VIEW, None)
 
@@ -179,7 +192,9 @@ class Places:
         stack = np.stack(seen)
         mean = np.asarray(stack.mean(axis=0), dtype=np.float32)
         origin, probability = put_back(crop=mean, view=view, shape=grid.shape)
-        _, spread = put_back(crop=np.asarray(stack.std(axis=0), dtype=np.float32), view=view, shape=grid.shape)
+        spread = np.zeros_like(probability)
+        if len(seen) > 1:
+            _, spread = put_back(crop=np.asarray(stack.std(axis=0), dtype=np.float32), view=view, shape=grid.shape)
         for field in (probability, spread):
             field.setflags(write=False)
         own = _component(probability, index - np.array(origin), grid.spacing_mm)
@@ -222,7 +237,7 @@ def voxel_probability(*, raw: Field, calibration: OutlineCalibration) -> Field:
 
 
 def _logit(probability: NDArray[np.floating]) -> Floats:
-    safe = np.clip(np.asarray(probability, dtype=np.float64), 1e-4, 1.0 - 1e-4)
+    safe = np.clip(np.asarray(probability, dtype=np.float64), LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
     return np.asarray(np.log(safe / (1.0 - safe)), dtype=np.float64)
 
 

@@ -19,8 +19,8 @@ from imaging.inference.bundle import Bundle
 from imaging.inference.outlines import Outliner, Peak, find_peaks, to_candidates
 from imaging.inference.places import Places, Scores, first_sight
 from imaging.inference.sampling import WorkingVolume, resample_box
-from imaging.inference.tiles import checkpoint_folder, forget_tiles, run_tiles, tile_plan
-from imaging.types import PointMm, Prediction, Volume
+from imaging.inference.tiles import checkpoint_folder, fitted_shape, forget_tiles, run_tiles, tile_plan, tiling_of
+from imaging.types import Index, PointMm, Prediction, Volume
 
 CLOSING_MM = 10.0
 MARGIN_MM = 12.0
@@ -87,13 +87,13 @@ def predict_scored(
     began = time.perf_counter()
     check_scan(volume=volume, applicability=bundle.settings.applicability)
     with ThreadPoolExecutor(max_workers=1) as aside:
-        # Compiling and checking the backend takes about as long as finding the lungs.
+        # Compiling and checking the backends takes about as long as finding the lungs.
         loading = aside.submit(ready_backend, bundle=bundle, choice=backend, threads=threads)
         loading_second = aside.submit(ready_place_backend, bundle=bundle, choice=backend, threads=threads)
-        digest = input_digest(volume)
-        working, region = _lung_box(volume, bundle, threads)
-        chosen, second = loading.result(), loading_second.result()
-    plan = tile_plan(region=region, tile=bundle.settings.tile, stride=bundle.settings.stride)
+        digesting = aside.submit(input_digest, volume)
+        working, region, shape = _lung_box(volume, bundle, threads)
+        chosen, second, digest = loading.result(), loading_second.result(), digesting.result()
+    plan = tile_plan(region=region, shape=shape, tiling=tiling_of(bundle.settings))
     folder = None
     if checkpoint_dir is not None:
         folder = checkpoint_folder(
@@ -102,7 +102,6 @@ def predict_scored(
     mask_probability, centre_probability = run_tiles(
         hounsfield=working.hounsfield,
         plan=plan,
-        tile=bundle.settings.tile,
         runner=chosen.run,
         threads=threads,
         progress=progress,
@@ -162,9 +161,12 @@ def _label(chosen: Backend, second: Backend | None) -> str:
     return f"{chosen.label}; places: {second.label}"
 
 
-def _lung_box(volume: Volume, bundle: Bundle, threads: int) -> tuple[WorkingVolume, NDArray[np.bool_]]:
-    """Return the box around the lungs on the network's grid, at least a tile large, and the lungs on it."""
-    spacing, target, tile = volume.grid.spacing_mm, bundle.settings.spacing_mm, bundle.settings.tile
+def _lung_box(volume: Volume, bundle: Bundle, threads: int) -> tuple[WorkingVolume, NDArray[np.bool_], Index]:
+    """Return the box around the lungs on the network's grid, the lungs on it, and the shape of the tiles that fit it.
+
+    The box is at least a tile large.
+    """
+    spacing, target = volume.grid.spacing_mm, bundle.settings.spacing_mm
     lungs = lung_region(hounsfield=volume.hounsfield, spacing_mm=spacing, closing_mm=CLOSING_MM)
     spans = _spans(lungs)
     if spans is None:
@@ -190,7 +192,8 @@ def _lung_box(volume: Volume, bundle: Bundle, threads: int) -> tuple[WorkingVolu
         target_mm=target,
         threads=threads,
     )
-    pads = [(0, max(0, tile - size)) for size in working.hounsfield.shape]
+    shape = fitted_shape(size=working.hounsfield.shape, tiling=tiling_of(bundle.settings))
+    pads = [(0, max(0, side - size)) for side, size in zip(shape, working.hounsfield.shape, strict=True)]
     padded = np.pad(working.hounsfield, pads, mode="edge") if any(pad for _, pad in pads) else working.hounsfield
     axes = [
         np.clip(np.rint(first + step * np.arange(size)).astype(int), 0, limit - 1)
@@ -199,7 +202,7 @@ def _lung_box(volume: Volume, bundle: Bundle, threads: int) -> tuple[WorkingVolu
         )
     ]
     region = np.pad(lungs[np.ix_(*axes)], pads)
-    return WorkingVolume(padded, working.first, working.step, working.spacing_mm), region
+    return WorkingVolume(padded, working.first, working.step, working.spacing_mm), region, shape
 
 
 def _spans(region: NDArray[np.bool_]) -> list[tuple[int, int]] | None:

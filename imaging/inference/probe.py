@@ -18,6 +18,9 @@ from imaging.inference.network import Field, scale_window
 EVERY = 5
 """Every fifth voxel is kept along each axis: odd, so that no place in the network's grid of strides goes unseen."""
 
+SIDE = 64
+"""Voxels along the probe, or as many as the network takes where that is fewer: it holds every place in its grid."""
+
 _SEED = 20_261_122
 _LUNG_HU = -850
 _TISSUE_HU = 30
@@ -59,7 +62,11 @@ def sparse(probability: NDArray[np.floating]) -> Field:
 
 def reference_bytes(*, tile: Field, probability: Field) -> bytes:
     """Return torch's answer to a probe as the file that a bundle keeps. The same answer gives the same bytes."""
-    kept = {"input_sha256": np.array(probe_digest(tile)), "probability": sparse(probability)}
+    kept = {
+        "input_sha256": np.array(probe_digest(tile)),
+        "side": np.array(tile.shape[0]),
+        "probability": sparse(probability),
+    }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, value in kept.items():
@@ -67,6 +74,21 @@ def reference_bytes(*, tile: Field, probability: Field) -> bytes:
             np.save(content, value, allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), content.getvalue())
     return buffer.getvalue()
+
+
+def probe_side(*, data: bytes | None, size: int) -> int:
+    """Return the side of the probe that a bundle's kept answer was given to.
+
+    ``size``: voxels a side that the network takes, which is the probe's where an answer of older bundles does not say.
+    """
+    if data is None:
+        return min(SIDE, size)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as kept:
+            side = int(kept["side"]) if "side" in kept else size
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return min(SIDE, size)
+    return side if 0 < side <= size else min(SIDE, size)
 
 
 def stored_reference(*, data: bytes | None, tile: Field) -> Field | None:

@@ -1,4 +1,4 @@
-"""Running the network over a scan in tiles, each kept on disk until the scan is done.
+"""Running the network over a scan in tiles that fit its lungs, each kept on disk until the scan is done.
 
 Tile outputs are rounded to float16 whether or not they are kept, so that a resumed run gives the same answer.
 """
@@ -6,38 +6,117 @@ Tile outputs are rounded to float16 whether or not they are kept, so that a resu
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging.inference.bundle import Bundle
+from imaging.inference.bundle import Bundle, Settings
 from imaging.inference.network import Field, TileRunner, scale_window, tile_starts
 from imaging.types import Index
 
+MOST_VOLUME = 2.0
+"""The most voxels of a fitted tile, in cubes of the bundle's own tile: what memory is reckoned with."""
 
-def tile_plan(*, region: NDArray[np.bool_], tile: int, stride: int) -> tuple[Index, ...]:
-    """Return the first voxels of the tiles that hold any voxel of ``region``, (slices, rows, columns)."""
-    starts = [tile_starts(size=size, tile=tile, stride=stride) for size in region.shape]
-    return tuple(
-        (z, y, x)
-        for z in starts[0]
-        for y in starts[1]
-        for x in starts[2]
-        if region[z : z + tile, y : y + tile, x : x + tile].any()
-    )
+LEAST_SIDE = 0.5
+LEAST_SIDE_OF_MANY = 0.75
+"""The shortest side of a fitted tile, in sides of the bundle's own, alone along its axis and as one of several."""
+
+_AT_A_TIME = 2
+"""Tiles that are taken to be computed at a time when shapes are compared, whatever the machine has."""
 
 
-def checkpoint_folder(*, root: Path, bundle: Bundle, input_sha256: str, plan: tuple[Index, ...], backend: str) -> Path:
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How a bundle is tiled: voxels along each side of its own tile, from one to the next, and what sides divide by."""
+
+    tile: int
+    stride: int
+    multiple: int
+
+    @property
+    def most_voxels(self) -> int:
+        """The most that a tile may hold, whatever it is fitted to."""
+        return int(MOST_VOLUME * self.tile**3)
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """Where a scan's tiles lie: all of one ``shape``, each from one of ``starts`` on, (slices, rows, columns)."""
+
+    shape: Index
+    starts: tuple[Index, ...]
+
+
+def tiling_of(settings: Settings) -> Tiling:
+    """Return how a bundle's first network is tiled: its sides must halve as often as the network does."""
+    return Tiling(settings.tile, settings.stride, math.prod(settings.network.strides))
+
+
+def fitted_shape(*, size: Sequence[int], tiling: Tiling) -> Index:
+    """Return the shape of the tiles that cover a box of ``size`` voxels with the fewest voxels computed.
+
+    Neighbours overlap by at least as much as the bundle's own tiles do, in voxels and as a share of a tile. A shape
+    has at most twice the voxels of the bundle's own tile, and may reach beyond a box that is smaller.
+    """
+    best: tuple[float, Index] | None = None
+    for choice in itertools.product(*(_sides(one, tiling) for one in size)):
+        shape = (choice[0][1], choice[1][1], choice[2][1])
+        voxels, count = math.prod(shape), math.prod(number for number, _ in choice)
+        if voxels > tiling.most_voxels:
+            continue
+        rounds = -(-count // _AT_A_TIME)
+        rated = (float(rounds * voxels), shape)
+        if best is None or rated < best:
+            best = rated
+    return (tiling.tile, tiling.tile, tiling.tile) if best is None else best[1]
+
+
+def _sides(size: int, tiling: Tiling) -> Iterator[tuple[int, int]]:
+    """Yield (how many, how long) for tiles that cover an axis."""
+    least = _up(LEAST_SIDE * tiling.tile, tiling.multiple)
+    yield 1, max(least, _up(size, tiling.multiple))
+    least = _up(LEAST_SIDE_OF_MANY * tiling.tile, tiling.multiple)
+    for side in range(least, size, tiling.multiple):
+        yield len(tile_starts(size=size, tile=side, stride=_stride(side, tiling))), side
+
+
+def _stride(side: int, tiling: Tiling) -> int:
+    """Neighbours share what the bundle's own tiles share, in voxels as well as in shares of a tile."""
+    return min(side * tiling.stride // tiling.tile, side - (tiling.tile - tiling.stride))
+
+
+def _up(size: float, multiple: int) -> int:
+    return -(-math.ceil(size) // multiple) * multiple
+
+
+def tile_plan(*, region: NDArray[np.bool_], shape: Index, tiling: Tiling) -> TilePlan:
+    """Return the tiles of ``shape`` that hold any voxel of ``region``, which is at least as long on each axis."""
+    starts = [
+        tile_starts(size=size, tile=side, stride=_stride(side, tiling))
+        for size, side in zip(region.shape, shape, strict=True)
+    ]
+    return TilePlan(shape, tuple(first for first in itertools.product(*starts) if region[_box(first, shape)].any()))
+
+
+def _box(first: Index, shape: Index) -> tuple[slice, slice, slice]:
+    z, y, x = (slice(start, start + side) for start, side in zip(first, shape, strict=True))
+    return z, y, x
+
+
+def checkpoint_folder(*, root: Path, bundle: Bundle, input_sha256: str, plan: TilePlan, backend: str) -> Path:
     """Return the folder for one scan's tiles: named after input, bundle and tiling, and in it after the backend.
 
     Tiles of two backends, versions or processors differ in their last digits, so they never make one answer.
     """
-    key = json.dumps([input_sha256, bundle.identity.bundle_sha256, bundle.settings.tile, plan], separators=(",", ":"))
+    key = json.dumps([input_sha256, bundle.identity.bundle_sha256, plan.shape, plan.starts], separators=(",", ":"))
     return root / f"tiles-{_short(key)}" / _short(backend)
 
 
@@ -48,8 +127,7 @@ def _short(text: str) -> str:
 def run_tiles(
     *,
     hounsfield: Field,
-    plan: tuple[Index, ...],
-    tile: int,
+    plan: TilePlan,
     runner: TileRunner,
     threads: int,
     progress: Callable[[int, int], None],
@@ -59,28 +137,32 @@ def run_tiles(
 
     Overlapping tiles are averaged, their middles weighing most. ``progress`` is told (tiles done, tiles in all) after
     each. ``runner`` is only called for tiles that are not in ``folder`` yet. ``threads`` tiles are computed at a time
-    and added up in the order of the plan, so that their number changes nothing. ``hounsfield`` must be at least
-    ``tile`` long on each axis.
+    and added up in the order of the plan, so that their number changes nothing. ``hounsfield`` must be at least as
+    long as a tile on each axis.
     """
     total = np.zeros((2, *hounsfield.shape), dtype=np.float32)
     weight = np.zeros(hounsfield.shape, dtype=np.float32)
-    ramp = np.minimum(np.arange(tile) + 1, tile - np.arange(tile)).astype(np.float32) / (tile / 2)
-    ramp = np.clip(ramp * 2.0, 0.05, 1.0)
-    bell = ramp[:, None, None] * ramp[None, :, None] * ramp[None, None, :]
-    progress(0, len(plan))
-    for number, output in enumerate(_outputs(hounsfield, plan, tile, runner, threads, folder)):
-        box = tuple(slice(first, first + tile) for first in plan[number])
+    ramps = [_ramp(side) for side in plan.shape]
+    bell = ramps[0][:, None, None] * ramps[1][None, :, None] * ramps[2][None, None, :]
+    count = len(plan.starts)
+    progress(0, count)
+    for number, output in enumerate(_outputs(hounsfield, plan, runner, threads, folder)):
+        box = _box(plan.starts[number], plan.shape)
         total[(slice(None), *box)] += output.astype(np.float32) * bell
         weight[box] += bell
-        progress(number + 1, len(plan))
+        progress(number + 1, count)
     total /= np.maximum(weight, np.float32(1e-6))
     return total[0], total[1]
 
 
+def _ramp(side: int) -> Field:
+    ramp = np.minimum(np.arange(side) + 1, side - np.arange(side)).astype(np.float32) / (side / 2)
+    return np.asarray(np.clip(ramp * 2.0, 0.05, 1.0), dtype=np.float32)
+
+
 def _outputs(
     hounsfield: Field,
-    plan: tuple[Index, ...],
-    tile: int,
+    plan: TilePlan,
     runner: TileRunner,
     threads: int,
     folder: Path | None,
@@ -88,15 +170,15 @@ def _outputs(
     """Yield the tiles' outputs in order, stored ones from disk. Those computed are stored before they are yielded."""
     waiting: deque[tuple[int, NDArray[np.float16] | Future[NDArray[np.float16]]]] = deque()
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        for number in range(len(plan) + threads):
-            if number < len(plan):
-                output = None if folder is None else _stored(folder, number, tile)
+        for number in range(len(plan.starts) + threads):
+            if number < len(plan.starts):
+                output = None if folder is None else _stored(folder, number, plan.shape)
                 if output is None:
-                    box = tuple(slice(first, first + tile) for first in plan[number])
+                    box = _box(plan.starts[number], plan.shape)
                     waiting.append((number, pool.submit(_computed, runner, hounsfield[box])))
                 else:
                     waiting.append((number, output))
-            if len(waiting) < threads and number < len(plan) - 1:
+            if len(waiting) < threads and number < len(plan.starts) - 1:
                 continue
             if not waiting:
                 break
@@ -125,14 +207,14 @@ def forget_tiles(folder: Path) -> None:
             place.rmdir()
 
 
-def _stored(folder: Path, number: int, tile: int) -> NDArray[np.float16] | None:
+def _stored(folder: Path, number: int, shape: Index) -> NDArray[np.float16] | None:
     path = folder / f"tile-{number:05d}.npy"
     try:
         output = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         # Not there, or cut short by a crash of the machine: computed again either way.
         return None
-    if output.shape != (2, tile, tile, tile) or output.dtype != np.float16:
+    if output.shape != (2, *shape) or output.dtype != np.float16:
         return None
     return np.asarray(output, dtype=np.float16)
 

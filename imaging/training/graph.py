@@ -21,7 +21,7 @@ from imaging.inference.bundle import (
     load_bundle,
 )
 from imaging.inference.openvino_runner import convert
-from imaging.inference.probe import probe_tile, reference_bytes
+from imaging.inference.probe import SIDE, probe_tile, reference_bytes
 from imaging.inference.torch_runner import torch_runner
 
 
@@ -40,7 +40,7 @@ def _add(bundle: Path, model: Model, graph_names: tuple[str, str], reference_nam
     graph = convert(model=model)
     for name, content in zip(graph_names, (graph.topology, graph.weights), strict=True):
         (bundle / name).write_bytes(content)
-    tile = probe_tile(model.size)
+    tile = probe_tile(min(SIDE, model.size))
     answer = torch_runner(model=model)(tile)
     (bundle / reference_name).write_bytes(reference_bytes(tile=tile, probability=answer))
 

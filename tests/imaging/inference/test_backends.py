@@ -1,5 +1,6 @@
 """Whatever runs the network is held against torch first; what differs is refused by name, and the next takes over."""
 
+import io
 import json
 import subprocess
 import sys
@@ -16,7 +17,15 @@ from imaging.inference.bundle import GRAPH, REFERENCE, Bundle, Model, load_bundl
 from imaging.inference.network import Field, TileRunner
 from imaging.inference.openvino_runner import import_openvino, openvino_runner
 from imaging.inference.predict import predict
-from imaging.inference.probe import probe_tile, reference_bytes, sparse, stored_reference, worst_difference
+from imaging.inference.probe import (
+    SIDE,
+    probe_side,
+    probe_tile,
+    reference_bytes,
+    sparse,
+    stored_reference,
+    worst_difference,
+)
 from imaging.phantom.chest import PhantomCase
 from imaging.types import Prediction
 from tests.imaging.inference.conftest import with_graph
@@ -198,3 +207,24 @@ def test_loading_and_checking_are_paid_once_for_a_bundle(bundle: Bundle) -> None
     first = ready_backend(bundle=bundle, choice="openvino-f32", threads=1)
     assert ready_backend(bundle=bundle, choice="openvino-f32", threads=1) is first
     assert ready_backend(bundle=bundle, choice="openvino-f32", threads=2) is not first
+
+
+def test_tiles_of_another_shape_get_the_answer_that_torch_gives(bundle: Bundle) -> None:
+    generator = np.random.default_rng(5)
+    run = ready_backend(bundle=bundle, choice="openvino-f32", threads=2).run
+    truth = ready_backend(bundle=bundle, choice="torch", threads=1).run
+    for shape in ((16, 40, 24), (32, 32, 32), (16, 40, 24)):
+        tile = generator.normal(-0.5, 0.4, shape).astype(np.float32)
+        assert float(np.abs(run(tile) - truth(tile)).max()) <= TOLERANCE[BackendName.OPENVINO_F32]
+
+
+def test_a_kept_answer_says_how_large_its_probe_was_and_an_older_one_was_as_large_as_a_tile() -> None:
+    tile = probe_tile(16)
+    data = reference_bytes(tile=tile, probability=np.zeros((2, 16, 16, 16), dtype=np.float32))
+    assert probe_side(data=data, size=32) == 16
+    with np.load(io.BytesIO(data)) as kept:
+        older = io.BytesIO()
+        np.savez(older, input_sha256=kept["input_sha256"], probability=kept["probability"])
+    assert probe_side(data=older.getvalue(), size=128) == 128
+    assert probe_side(data=None, size=128) == SIDE
+    assert probe_side(data=b"no archive", size=48) == 48

@@ -1,11 +1,15 @@
 """Resampling keeps places, values and outlines where they are in the patient."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from imaging.inference.outlines import Outliner, calibrated, find_peaks
+from imaging.inference.outlines import PEAK_AT, Outliner, _summits, calibrated, find_peaks
 from imaging.inference.sampling import resample_box
-from imaging.inference.tiles import tile_plan
+from imaging.inference.tiles import Tiling, fitted_shape, tile_plan
 from imaging.types import Grid
 
 SPACING = (2.5, 0.7, 0.7)
@@ -112,12 +116,45 @@ def test_calibration_is_read_between_its_points() -> None:
     assert calibrated(raw=1.0, calibration=curve) == pytest.approx(0.9)
 
 
-def test_tiles_cover_every_voxel_of_the_region() -> None:
-    region = np.zeros((50, 70, 33), dtype=np.bool_)
-    region[10:45, 3:60, 2:33] = True
+TILING = Tiling(tile=32, stride=24, multiple=4)
+
+
+@pytest.mark.parametrize("size", [(50, 70, 33), (8, 200, 90), (140, 31, 64), (300, 300, 300), (32, 32, 32)])
+def test_fitted_tiles_cover_every_voxel_and_overlap_as_the_bundle_says(size: tuple[int, int, int]) -> None:
+    shape = fitted_shape(size=size, tiling=TILING)
+    assert all(side % TILING.multiple == 0 and side >= 16 for side in shape)
+    assert math.prod(shape) <= TILING.most_voxels
+    region = np.ones([max(pair) for pair in zip(size, shape, strict=True)], dtype=np.bool_)
+    plan = tile_plan(region=region, shape=shape, tiling=TILING)
     covered = np.zeros_like(region)
-    for start in tile_plan(region=region, tile=32, stride=24):
-        box = tuple(slice(first, first + 32) for first in start)
-        assert covered[box].shape == (32, 32, 32)
+    for start in plan.starts:
+        box = tuple(slice(first, first + side) for first, side in zip(start, shape, strict=True))
+        assert covered[box].shape == shape
         covered[box] = True
-    assert covered[region].all()
+    assert covered.all()
+    for axis, side in enumerate(shape):
+        firsts = sorted({start[axis] for start in plan.starts})
+        shared = [side - (later - first) for first, later in itertools.pairwise(firsts)]
+        assert all(one >= 8 and one >= side // 4 for one in shared)
+
+
+def test_fitted_tiles_compute_less_than_whole_ones_and_skip_what_holds_no_lung() -> None:
+    size = (52, 43, 64)
+    whole = tile_plan(region=np.ones((52, 43, 64), dtype=np.bool_), shape=(32, 32, 32), tiling=TILING)
+    shape = fitted_shape(size=size, tiling=TILING)
+    region = np.zeros([max(pair) for pair in zip(size, shape, strict=True)], dtype=np.bool_)
+    region[:, :, :10] = True
+    fitted = tile_plan(region=np.ones_like(region), shape=shape, tiling=TILING)
+    assert len(fitted.starts) * math.prod(shape) < 0.7 * len(whole.starts) * 32**3
+    assert len(tile_plan(region=region, shape=shape, tiling=TILING).starts) < len(fitted.starts)
+
+
+def test_a_map_that_is_high_all_over_has_the_summits_that_one_that_hardly_shows_has() -> None:
+    generator = np.random.default_rng(4)
+    values = np.round(generator.random((30, 31, 32)), 2).astype(np.float32)
+    shown = np.where(generator.random(values.shape) < 0.02, values, np.float32(0.0))
+    for field in (values, shown):
+        highest = ndimage.maximum_filter(field, size=5, mode="constant")
+        expected = np.argwhere((field == highest) & (field > PEAK_AT))
+        assert len(expected)
+        assert np.array_equal(_summits(field, 2), expected)
