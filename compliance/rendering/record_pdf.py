@@ -93,12 +93,15 @@ def render_record(document: RecordDocument) -> bytes:
     blocks = []
     for number, block in enumerate(document.blocks):
         shown: dict[str, object] = {"kind": type(block).__name__.lower(), **_fields(block)}
+        if isinstance(block, Table):
+            # Digests and keys stand in narrow columns here; elsewhere they have room, and can be copied whole.
+            shown["rows"] = [[wording.breakable(cell) for cell in row] for row in block.rows]
         if isinstance(block, Image):
             name = f"picture-{number}.png"
             pictures[name] = block.png
             shown["file"] = name
         blocks.append(shown)
-    view = printable(_loose({**_fields(document), "blocks": blocks}))
+    view = printable(_plain({**_fields(document), "blocks": blocks}))
     assert isinstance(view, dict)
     return typeset(what="record", templates=TEMPLATES, view=view, pictures=pictures, timestamp=document.timestamp)
 
@@ -108,12 +111,11 @@ def _fields(value: Block | RecordDocument) -> dict[str, object]:
     return {name: getattr(value, name) for name in names if name not in ("png", "blocks")}
 
 
-def _loose(value: object) -> object:
-    """Return plain data whose long words may be broken: digests and keys stand in narrow columns here."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _loose(getattr(value, field.name)) for field in dataclasses.fields(value)}
+def _plain(value: object) -> object:
+    if isinstance(value, Statement):
+        return dataclasses.asdict(value)
     if isinstance(value, dict):
-        return {name: _loose(member) for name, member in value.items()}
+        return {name: _plain(member) for name, member in value.items()}
     if isinstance(value, tuple | list):
-        return [_loose(member) for member in value]
-    return wording.breakable(value) if isinstance(value, str) else value
+        return [_plain(member) for member in value]
+    return value

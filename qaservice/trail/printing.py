@@ -110,7 +110,7 @@ def life_document(*, project: Project, life: Life, said: Exported, marks: tuple[
 
 
 def _running(title: str, said: Exported) -> str:
-    return f"{wording.shortened(title, longest=40)} · {wording.moment(said.at)} · ledger of {said.size} events"
+    return f"{wording.shortened(title, longest=60)} · {wording.moment(said.at)} · ledger of {said.size} events"
 
 
 def _head(project: Project, said: Exported) -> tuple[Statement, ...]:

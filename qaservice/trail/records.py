@@ -153,7 +153,7 @@ def _belongs(model: type[models.Model], rows: list[Any], key: str, project: Proj
     path = path_to_project(model)
     if path is not None:
         found: models.QuerySet[Any] = models.QuerySet(model)
-        return found.filter(pk=key, **{path: project.pk}).exists()
+        return found.filter(pk=key).filter(**{path: project.pk}).exists()
     if model is QAModel:
         asked = (AnalysisRun.objects.filter(project=project), ModelApproval.objects.filter(project=project))
         return any(one.filter(model_id=key).exists() for one in asked)

@@ -37,7 +37,11 @@ def happened(site: Site, *, at: datetime, actor: Actor, reason: str, kind: str =
     with mock.patch.object(recording, "datetime", clock):
         return str(
             record_event(
-                kind, actor=actor, reason=reason, subject=("project", str(site.project.pk)), project_key=site.project.key
+                kind,
+                actor=actor,
+                reason=reason,
+                subject=("project", str(site.project.pk)),
+                project_key=site.project.key,
             )
         )
 
