@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from compliance.errors import CheckpointRefused
 from compliance.models import Event
 from compliance.recording import SYSTEM
 from qaservice.accounts.models import Alert
@@ -13,6 +14,7 @@ from qaservice.projects.services import set_policies, withdraw
 from qaservice.reports.signing import approval_of
 from qaservice.signatures.models import Signature, SigningIntent
 from qaservice.signatures.services import LIFETIME, needs_code, prepare, sign
+from qaservice.signatures.signables import Meaning, Signable, load_record, register_signable, signable_of
 from qaservice.signatures.standing import judge
 from tests.factories.records import make_user
 from tests.qaservice.signatures.signing_site import (
@@ -202,3 +204,29 @@ def test_an_administrator_signs_for_nobody_and_a_lost_role_ends_what_was_prepare
     with pytest.raises(NotFound):
         signed(site.author, intent, code=site.author.code())
     assert not Signature.objects.exists()
+
+
+def test_a_signature_that_cannot_be_sealed_at_once_stays_and_an_administrator_is_told(
+    site: SigningSite, monkeypatch: pytest.MonkeyPatch
+):
+    def refused() -> None:
+        raise CheckpointRefused("the key is gone")
+
+    monkeypatch.setattr("qaservice.signatures.services.publish", refused)
+    found = judge(site.author.sign(site.subject, "responsible"))
+    assert found.valid and found.index is None
+    assert Alert.objects.get().kind == "signature-not-sealed"
+
+
+def test_a_type_of_record_is_announced_once_and_its_meanings_fit_together(db: None):
+    def loaded(_key: str) -> None:
+        return None
+
+    stray = Meaning("seen", "Seen", frozenset({"qa_lead"}), lambda _user, _record: "", after=("never announced",))
+    for signable in (Signable("memo", "memo", loaded, (stray,)), Signable("report", "report", loaded, ())):
+        with pytest.raises(ValueError, match=signable.subject_type):
+            register_signable(signable)
+    with pytest.raises(NotFound, match="are not signed"):
+        signable_of("memo")
+    with pytest.raises(NotFound, match="no such validation report"):
+        load_record(subject_type="report", subject_id="no key at all")
