@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from django.db import connection, models
 
 from compliance.card_pages import card_page
+from compliance.checkpoint_files import kept_note, kept_sizes, require_place
 from compliance.checkpoints import key_history, publish
 from compliance.ledger.canonical import canonical_bytes
-from compliance.ledger.note import Checkpoint
-from compliance.proofs import last_row, proof_card
+from compliance.ledger.note import Checkpoint, VerifierKey
+from compliance.proofs import NotProvable, last_row, proof_card
 from compliance.recording import Actor, record_event
-from compliance.rendering.card_pdf import render_card
+from compliance.rendering.card_pdf import CardPage, render_card
 from compliance.rendering.typesetting import RenderingError
 from compliance.rendering.typst_pdf import EMBEDDED_DATABASE
 from qaservice.analysis.models import Flag
-from qaservice.common.errors import NotFound, Unavailable
+from qaservice.common.errors import Conflict, NotFound, Unavailable
 from qaservice.labels.models import FindingRevision
 from qaservice.projects.models import Project
 
@@ -50,12 +51,10 @@ def export_proof_card(
     """
     row = _row(project=project, flag=flag, finding=finding)
     checkpoint = publish()
-    key = [key for _, key, fault in key_history() if not fault][-1]
-    card = proof_card(row, checkpoint=checkpoint, key=key, show=show)
+    card = proof_card(row, checkpoint=checkpoint, key=_key(), show=show)
     data = canonical_bytes(card) + b"\n"
-    marks = (EMBEDDED_DATABASE,) if connection.vendor == "sqlite" else ()
     try:
-        pdf = render_card(card_page(card, marks=marks))
+        pdf = render_card(card_page(card, marks=_marks()))
     except RenderingError as error:
         raise Unavailable(str(error), code="not-typeset") from error
     index, size = int(str(card["index"])), Checkpoint.parse(checkpoint.text).size
@@ -67,7 +66,37 @@ def export_proof_card(
         project_key=project.key,
         payload={"event": index, "size": size, "sha256": hashlib.sha256(data).hexdigest()},
     )
-    return ProofCard(data=data, pdf=pdf, index=index, size=size, key=str(key))
+    return ProofCard(data=data, pdf=pdf, index=index, size=size, key=str(card["key"]))
+
+
+def shown_proof_card(*, project: Project, flag: int | None, finding: str) -> CardPage:
+    """Return the proof card of a flag or finding as a page shows it, under the newest checkpoint; nothing is recorded.
+
+    No field of the event's payload is disclosed. Raises NotFound as ``export_proof_card`` does, Conflict
+    ``not-covered-yet`` while the record's last event is younger than that checkpoint.
+    """
+    row = _row(project=project, flag=flag, finding=finding)
+    place = require_place()
+    newest = max(kept_sizes(place), default=0)
+    try:
+        if not newest:
+            raise NotProvable("no checkpoint was published yet")
+        card = proof_card(row, checkpoint=kept_note(place, newest), key=_key(), show=())
+    except NotProvable as error:
+        raise Conflict(
+            "the last change of this record is younger than the newest checkpoint; one is written every "
+            f"{place.seconds} seconds, or at once with the download of the card",
+            code="not-covered-yet",
+        ) from error
+    return card_page(card, marks=_marks())
+
+
+def _key() -> VerifierKey:
+    return [key for _, key, fault in key_history() if not fault][-1]
+
+
+def _marks() -> tuple[str, ...]:
+    return (EMBEDDED_DATABASE,) if connection.vendor == "sqlite" else ()
 
 
 def _row(*, project: Project, flag: int | None, finding: str) -> models.Model:
