@@ -13,7 +13,7 @@ from qaservice.jobs.selectors import progress_of
 from qaservice.labels.models import AnnotationSet, FindingRevision, SetKind
 from qaservice.projects.models import Project, Role
 from qaservice.projects.rules import permits
-from qaservice.projects.selectors import roles_of
+from qaservice.projects.selectors import granted_roles
 from qaservice.review.models import AssignmentState
 from qaservice.review.selectors import unassigned_places, worklist
 from qaservice.studies.models import Series
@@ -65,8 +65,13 @@ class FlagRow:
 
 def card_of(*, user: User, project: Project) -> Card:
     """Return what the home page says of a project to one person."""
-    roles = roles_of(user=user, project=project)
-    waiting: list[str] = []
+    granted = granted_roles(user=user, project=project)
+    roles = [role for role, missing in granted.items() if not missing]
+    waiting = [
+        f"you are {ROLE_NAMES[role]} once a current training is on record: {', '.join(missing)}"
+        for role, missing in granted.items()
+        if missing
+    ]
     reads = permits(roles=roles, action="review")
     if reads:
         rows = worklist(user=user, project=project, state="waiting")

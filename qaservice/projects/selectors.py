@@ -62,7 +62,8 @@ def require(*, user: User, project: Project, action: str) -> str:
     """
     granted = granted_roles(user=user, project=project)
     if not granted:
-        raise NotFound(f"there is no project {project.key!r} for you", code="no-such-project")
+        # Whoever came by a thing's id must not learn the key of its project.
+        raise NotFound("there is no such thing for you", code="no-such-project")
     roles = [role for role, missing in granted.items() if not missing]
     if not permits(roles=roles, action=action):
         asleep = sorted({name for role, missing in granted.items() if role in PERMISSIONS[action] for name in missing})

@@ -21,7 +21,7 @@ from qaservice.common.errors import NotPermitted
 from qaservice.portal.access import carried_out, page, person, reason_of, sentence
 from qaservice.portal.figures import ROLE_NAMES, card_of
 from qaservice.projects.models import Role
-from qaservice.projects.selectors import projects_of, roles_of
+from qaservice.projects.selectors import granted_roles, projects_of
 from qaservice.projects.services import create_project, grant
 
 
@@ -82,7 +82,7 @@ def account(request: HttpRequest) -> HttpResponse:
     """Who one is here, in which roles, where one is logged in, and by which tokens programs act for one."""
     user = person(request)
     memberships = [
-        (project, [ROLE_NAMES[role] for role in sorted(roles_of(user=user, project=project))])
+        (project, [(ROLE_NAMES[role], missing) for role, missing in granted_roles(user=user, project=project).items()])
         for project in projects_of(user=user)
     ]
     context = {
