@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = ROOT / "deploy" / "single-host" / "roles.sql"
 SERIES_COUNT = 8
 SLICES = 30
-PATIENCE = 120
+PATIENCE = 240
 
-pytestmark = [pytest.mark.postgres, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.postgres, pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Host:
@@ -49,7 +49,7 @@ class Host:
             "QASERVICE_IDENTITY_KEY_FILE": str(folder.parent / "identity-key"),
             "QASERVICE_LEDGER_KEY_FILE": str(folder.parent / "ledger-key"),
             "QASERVICE_CHECKPOINT_DIR": str(folder.parent / "checkpoints"),
-            "QASERVICE_JOB_LEASE_SECONDS": "5",
+            "QASERVICE_JOB_LEASE_SECONDS": "12",
         }
 
     def role(self, name: str) -> str:

@@ -30,10 +30,12 @@ def test_a_sealer_killed_again_and_again_leaves_the_tree_that_an_unhurt_one_woul
     where = str(request.getfixturevalue("sqlite_database" if database == "sqlite" else "postgres_database"))
     connection.close()
     for number in range(KILLS):
-        process = subprocess.Popen([sys.executable, SCRIPT, where], stdout=subprocess.PIPE)
-        assert process.stdout is not None
+        process = subprocess.Popen([sys.executable, SCRIPT, where], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdin is not None and process.stdout is not None
         for _ in range(number + 1):
             process.stdout.readline()
+            process.stdin.write(b"\n")
+            process.stdin.flush()
         # From just after a commit to well into the next transaction.
         time.sleep(0.002 * number)
         process.kill()

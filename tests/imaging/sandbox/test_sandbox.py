@@ -19,6 +19,8 @@ from tests.imaging.sandbox import faults
 
 LIMITS = SandboxLimits(seconds=20.0, memory_bytes=256 << 20)
 SHORT = SandboxLimits(seconds=0.5, memory_bytes=256 << 20)
+PATIENCE = 60.0
+"""Far beyond what anything here takes, and far below what a call takes that is not stopped, on a busy machine too."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,8 @@ def _gone(pid: int) -> bool:
 
 
 def _wait_until_gone(pid: int) -> bool:
-    for _ in range(100):
+    give_up = time.monotonic() + PATIENCE
+    while time.monotonic() < give_up:
         if _gone(pid):
             return True
         time.sleep(0.05)
@@ -87,7 +90,7 @@ def test_a_parser_that_does_not_end_is_stopped_in_time(function: object) -> None
             with pytest.raises(UnreadableFile) as refused:
                 sandbox.call(function)  # type: ignore[arg-type]  # parametrised over functions of one shape
             assert refused.value.code == "parser-took-too-long"
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < PATIENCE
 
 
 def test_a_first_call_that_does_not_end_is_stopped_too() -> None:
@@ -191,7 +194,7 @@ def test_a_function_without_a_name_is_refused_before_anything_runs(sandbox: Sand
 
 
 def test_map_answers_every_item_in_order_whatever_happens_to_others() -> None:
-    limits = SandboxLimits(seconds=1.0, memory_bytes=256 << 20)
+    limits = SandboxLimits(seconds=5.0, memory_bytes=256 << 20)
     with Sandbox(limits, children=2) as sandbox:
         answers = list(sandbox.map(faults.refuse_or_double, range(40)))
     failed = {number: answer.error.code for number, answer in enumerate(answers) if answer.error is not None}

@@ -19,9 +19,9 @@ from tests.qaservice.studies.deliveries import series_files, written_to
 ROOT = Path(__file__).resolve().parents[3]
 SERIES_COUNT = 12
 SLICES = 40
-PATIENCE = 90
+PATIENCE = 240
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Site:
@@ -32,8 +32,8 @@ class Site:
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("QASERVICE_", "DJANGO_"))},
             "QASERVICE_DATA_DIR": str(folder),
-            # The shortest lease that is allowed: a dead worker's job is free after five seconds.
-            "QASERVICE_JOB_LEASE_SECONDS": "5",
+            # A short lease, but none that a living worker loses on a busy machine.
+            "QASERVICE_JOB_LEASE_SECONDS": "12",
             "DJANGO_SETTINGS_MODULE": "qaservice.settings",
         }
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -131,7 +131,7 @@ def test_a_worker_told_to_stop_hands_its_job_back_and_ends_cleanly(site: Site, d
     client = site.start("ingest", str(delivery), "--project", "p", "--workers-only")
     site.until(lambda: in_mid_ingest(site))
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(20) == 0, site.logs()
+    assert worker.wait(PATIENCE) == 0, site.logs()
     assert site.number("SELECT count(*) FROM jobs_job WHERE state = 'queued' AND attempt = 0") == 1, site.logs()
 
     site.start("worker")

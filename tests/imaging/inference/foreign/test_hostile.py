@@ -129,7 +129,8 @@ def test_a_bundle_that_never_ends_is_ended(scan: Volume, tmp_path: Path):
     with pytest.raises(BundleError) as refused:
         run(source, scan, tmp_path, seconds=12.0, memory_bytes=1 << 30)
     assert refused.value.code == "bundle-took-too-long"
-    assert time.monotonic() - began < 40.0
+    # Well below the hour that a bundle gets where nothing else is said, on a busy machine too.
+    assert time.monotonic() - began < 300.0
 
 
 def test_a_bundle_that_fills_the_disk_is_stopped(scan: Volume, tmp_path: Path):
