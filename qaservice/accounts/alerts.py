@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from smtplib import SMTPException
+from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import send_mail
@@ -92,7 +93,7 @@ def _waiting() -> QuerySet[Alert]:
     return Alert.objects.filter(free, acknowledged_at=None, mailed_at=None)
 
 
-def _claimed(key: object) -> Alert | None:
+def _claimed(key: UUID) -> Alert | None:
     """Return the alert if no other worker is mailing it."""
     with transaction.atomic():
         alert = _waiting().select_for_update().filter(pk=key).first()

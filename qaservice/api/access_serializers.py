@@ -45,7 +45,7 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
 
 
 class NewTokenSerializer(ReasonSerializer):
-    label = serializers.CharField(max_length=100)
+    label = serializers.CharField(max_length=100)  # type: ignore[assignment]  # the field's name, not the form's label
     days = serializers.IntegerField(min_value=1, max_value=36500, help_text="at most the site's longest")
 
 

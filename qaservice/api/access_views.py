@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import cast
 
 from django.contrib.auth import authenticate, login, logout
 from django.http import HttpRequest
@@ -277,4 +276,4 @@ def _administrator(user: User) -> User:
 
 def _plain(request: Request) -> HttpRequest:
     """Return Django's own request, which carries the session."""
-    return cast(HttpRequest, request._request)
+    return request._request

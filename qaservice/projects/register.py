@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Max
@@ -174,19 +175,19 @@ def _accounts(user: User | None) -> Iterable[Entry]:
             yield _entry(row, user=row, project="", role="administrator" if row.is_administrator else "", what=what)
 
 
-def _entry(row: object, *, user: User, project: str, role: str, what: str) -> Entry:
-    history: Membership.history.model = row  # type: ignore[valid-type]  # history models are made at run time
+def _entry(row: Any, *, user: User, project: str, role: str, what: str) -> Entry:
+    """Return the line of one history row, whose model is made at run time."""
     return Entry(
-        at=iso(history.history_date),  # type: ignore[attr-defined]  # as above
+        at=iso(row.history_date),
         project=project,
         person=user.display_name,
         username=user.username,
         role=str(Role(role).label) if role in Role.values else role,
         what=what,
-        by=history.actor_name,  # type: ignore[attr-defined]  # as above
-        by_role=history.actor_role,  # type: ignore[attr-defined]  # as above
-        reason=history.reason,  # type: ignore[attr-defined]  # as above
-        event=str(history.event_id),  # type: ignore[attr-defined]  # as above
+        by=row.actor_name,
+        by_role=row.actor_role,
+        reason=row.reason,
+        event=str(row.event_id),
     )
 
 
