@@ -69,7 +69,7 @@ class LookPageSerializer(serializers.Serializer[object]):
 
 class ChangeSerializer(serializers.Serializer[object]):
     name = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field of this name, not the option
     before = serializers.CharField()
     after = serializers.CharField()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
@@ -46,7 +47,7 @@ def looks_found(search: Search, *, series: str, what: str) -> QuerySet[Event]:
         return rows
     if not is_uuid(series):
         raise InvalidInput("a series is named by its id", code="no-such-series")
-    flags = [str(pk) for pk in Flag.objects.filter(series=series).values_list("pk", flat=True)]
+    flags = [str(pk) for pk in Flag.objects.filter(series=UUID(series)).values_list("pk", flat=True)]
     return rows.filter(Q(subject_type="series", subject_id=series) | Q(subject_type="flag", subject_id__in=flags))
 
 

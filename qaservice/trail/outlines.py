@@ -154,4 +154,4 @@ def _width_mm(*masks: Mask | None) -> float:
         for mask in masks
         if mask is not None and mask.count
     ]
-    return max(NARROWEST_MM, 2.0 * sum(reach))
+    return max(NARROWEST_MM, float(2 * sum(reach)))

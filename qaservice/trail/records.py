@@ -156,7 +156,7 @@ def _belongs(model: type[models.Model], rows: list[Any], key: str, project: Proj
         return found.filter(pk=key).filter(**{path: project.pk}).exists()
     if model is QAModel:
         asked = (AnalysisRun.objects.filter(project=project), ModelApproval.objects.filter(project=project))
-        return any(one.filter(model_id=key).exists() for one in asked)
+        return any(one.filter(model=uuid.UUID(key)).exists() for one in asked)
     # Other things that belong to no project of themselves (bytes) are a project's where they entered by its event.
     said = Event.objects.filter(pk__in=[row.event_id for row in rows], project_key=project.key)
     return said.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db import models
 
@@ -126,8 +127,8 @@ def _gathered(other: type[models.Model], path: str, key: str, most: int) -> Rela
 
 def _related(row: models.Model) -> Related:
     model = type(row)
-    first = rows_of(model, str(row.pk))[0] if is_versioned(model) else row
-    event = Event.objects.select_related("entry").get(pk=first.event_id)  # type: ignore[attr-defined]  # recorded rows have one
+    first: Any = rows_of(model, str(row.pk))[0] if is_versioned(model) else row
+    event = Event.objects.select_related("entry").get(pk=first.event_id)
     fields = [row._meta.get_field(name) for name in _SAID.get(model._meta.db_table, ())]
     said = tuple((field_label(field), field_words(field, row)) for field in fields)  # type: ignore[arg-type]  # concrete fields only
     return Related(name=name_of(row), event=event, said=said)
@@ -135,4 +136,4 @@ def _related(row: models.Model) -> Related:
 
 def succeeding(model: type[models.Model], key: str) -> list[FindingRevision]:
     """Return the rows that carry a record's states where it has none itself: the revisions of a finding."""
-    return list(FindingRevision.objects.filter(finding=key).order_by("number")) if model is Finding else []
+    return list(FindingRevision.objects.filter(finding=UUID(key)).order_by("number")) if model is Finding else []

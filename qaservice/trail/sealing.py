@@ -11,7 +11,7 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 
-from compliance.checkpoints import configured, kept_sizes
+from compliance.checkpoint_files import configured, kept_sizes
 from compliance.events import event_leaf, is_bulk, payload_faults, record_identity
 from compliance.models import Event, LedgerEntry
 from compliance.registry import recorded_models
@@ -96,7 +96,7 @@ def row_fits(event: Event, row: models.Model, *, shapes: Mapping[str, tuple[str,
     digest = row_digest(values)
     if is_bulk(entry):
         return digest[:8] in _marks(str(entry["marks"]))
-    return digest == entry["digest"]
+    return bool(digest == entry["digest"])
 
 
 def _marks(text: str) -> set[str]:

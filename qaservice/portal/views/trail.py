@@ -34,6 +34,7 @@ ORDER_WORDS = (
     ("role", "by role"),
     ("action", "by action"),
     ("record", "by record"),
+    ("reason", "by reason"),
 )
 ROLES = (*Role.choices, ("system", "system"), ("operator", "operator"))
 
