@@ -70,6 +70,8 @@ GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("trail", "Trail", "audit", ("verify", "record")),
             Entry("looks", "Looks", "audit"),
+            Entry("proofs", "Proofs", "audit", ("proof-card",)),
+            Entry("retention", "Retention", "audit"),
             Entry("reports", "Reports", "export"),
             Entry("signatures", "Signatures", "export", ("signed-record", "sign")),
         ),

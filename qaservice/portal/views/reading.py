@@ -17,6 +17,7 @@ from qaservice.portal.paging import paged
 from qaservice.review.blinding import assignment_for
 from qaservice.review.models import AssignmentState
 from qaservice.review.selectors import next_waiting, worklist
+from qaservice.studies.withdrawn import require_pixels
 
 LARGEST_BATCH = 40
 ORDERINGS = (
@@ -69,6 +70,7 @@ def case(request: HttpRequest, key: str, assignment_id: uuid.UUID) -> HttpRespon
     """One case in the viewer. What may be seen of it comes from the API, which keeps the reader blind."""
     here = visit(request, key=key, action="review")
     assignment = assignment_for(user=here.user, assignment_id=str(assignment_id))
+    require_pixels(assignment.flag.series)
     batch = _batch(request.GET.get("batch", ""))
     position = batch.index(str(assignment.pk)) + 1 if str(assignment.pk) in batch else 0
     following = batch[position] if 0 < position < len(batch) else ""

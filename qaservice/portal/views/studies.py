@@ -23,6 +23,7 @@ from qaservice.studies.models import Ingest, IngestItem, Outcome, Series
 from qaservice.studies.quarantine import quarantined
 from qaservice.studies.selectors import items_of, series_of
 from qaservice.studies.services import receive_upload
+from qaservice.studies.withdrawn import require_pixels
 
 TROUBLE = (Outcome.REFUSED, Outcome.QUARANTINED)
 
@@ -103,6 +104,7 @@ def series(request: HttpRequest, key: str, series_id: uuid.UUID) -> HttpResponse
     if row is None:
         raise NotFound("there is no such series", code="no-such-series")
     index = request.GET.get("slice", "")
+    require_pixels(row)
     context: dict[str, object] = {"series": row, "slice": index if index.isdigit() else ""}
     if here.may["inspect"]:
         context["sets"] = set_summaries(series=row)
