@@ -35,7 +35,7 @@ SUBJECTS: dict[str, type[models.Model]] = {
     "study": Study,
 }
 # Contents that are secret: their rows are named, never shown.
-WITHHELD = frozenset({"studies_identitykey", "studies_crosswalkpage"})
+WITHHELD = frozenset({"studies_identitykey", "studies_crosswalkpage", "signatures_secondfactor"})
 
 
 @dataclass(frozen=True, slots=True)

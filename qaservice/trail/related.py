@@ -14,7 +14,8 @@ from compliance.registry import TableClass, classes_of
 from qaservice.analysis.models import Flag
 from qaservice.labels.models import Finding, FindingRevision
 from qaservice.review.models import Correction
-from qaservice.trail.records import RecordName, is_versioned, kind_of, name_of, rows_of
+from qaservice.signatures.models import Signature
+from qaservice.trail.records import RecordName, is_versioned, kind_of, name_of, rows_of, subject_of
 from qaservice.trail.words import field_label, field_words
 
 MOST = 100
@@ -64,13 +65,17 @@ _SAID = {
     "review_consensus": ("outcome", "rule"),
     "review_correction": ("action", "before", "after", "dataset_version"),
     "review_assignment": ("reader", "round", "state"),
+    "signatures_signature": ("printed_name", "role", "meaning_words", "signed_at", "record_sha256"),
     "analysis_flagobservation": ("run", "check_name", "check_version", "score", "reason", "model_sha256"),
 }
 
 
 def related_rows(model: type[models.Model], key: str, *, most: int = MOST) -> tuple[RelatedRows, ...]:
     """Return the rows of other tables that belong to a record, by kind, at most so many of each."""
-    found = [_gathered(other, path, key, most) for other, path in _pointing_at(model)]
+    found = [_gathered(models.QuerySet(other).filter(**{path: key}), most) for other, path in _pointing_at(model)]
+    # A signature names what it signs by type and id, not by a key.
+    signed = Signature.objects.filter(subject_type=subject_of(model._meta.db_table), subject_id=key)
+    found.append(_gathered(signed, most))
     return tuple(sorted((one for one in found if one.rows), key=lambda one: (one.rows[0].event.occurred_at, one.kind)))
 
 
@@ -115,14 +120,12 @@ def _pointing_at(model: type[models.Model]) -> Iterator[tuple[type[models.Model]
     yield from _FARTHER.get(table, ())
 
 
-def _gathered(other: type[models.Model], path: str, key: str, most: int) -> RelatedRows:
-    rows: models.QuerySet[Any] = models.QuerySet(other)
-    rows = rows.filter(**{path: key})
+def _gathered(rows: models.QuerySet[Any], most: int) -> RelatedRows:
     # Keys say nothing of order: rows are put in that of their events, as far as they are shown.
     shown = [_related(row) for row in rows.order_by("pk")[:most]]
     shown.sort(key=lambda one: (one.event.occurred_at, one.name.title))
     left_out = rows.count() - most if len(shown) == most else 0
-    return RelatedRows(kind=kind_of(other), table=other._meta.db_table, rows=tuple(shown), left_out=left_out)
+    return RelatedRows(kind=kind_of(rows.model), table=rows.model._meta.db_table, rows=tuple(shown), left_out=left_out)
 
 
 def _related(row: models.Model) -> Related:
