@@ -10,7 +10,19 @@ from tests.browser.seeding import PROJECT
 
 pytestmark = pytest.mark.browser
 
-LEAD_PAGES = ("", "flags/", "series/", "deliveries/", "people/", "trail/", "looks/", "reports/", "models/", "dataset/", "rules/")
+LEAD_PAGES = (
+    "",
+    "flags/",
+    "series/",
+    "deliveries/",
+    "people/",
+    "trail/",
+    "looks/",
+    "reports/",
+    "models/",
+    "dataset/",
+    "rules/",
+)
 
 UNNAMED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a')]
   .filter(e => !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.textContent.trim())

@@ -18,7 +18,19 @@ from tests.factories.records import PASSWORD, Site, assign_first_three, make_sit
 
 pytestmark = pytest.mark.django_db
 
-LEAD_PAGES = ("", "flags/", "series/", "deliveries/", "people/", "trail/", "looks/", "reports/", "models/", "dataset/", "rules/")
+LEAD_PAGES = (
+    "",
+    "flags/",
+    "series/",
+    "deliveries/",
+    "people/",
+    "trail/",
+    "looks/",
+    "reports/",
+    "models/",
+    "dataset/",
+    "rules/",
+)
 
 
 @pytest.fixture
