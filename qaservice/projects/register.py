@@ -91,7 +91,10 @@ def reviews_due(*, project: Project | None = None) -> list[Due]:
         members = members.filter(project=project)
     keys = [member.pk for member in members]
     given = dict(
-        Membership.history.filter(id__in=keys, active=True).values_list("id").annotate(last=Max("history_date"))
+        Membership.history.filter(id__in=keys, active=True)
+        .order_by()
+        .values_list("id")
+        .annotate(last=Max("history_date"))
     )
     looked = dict(
         MembershipReview.objects.filter(membership__in=keys, kept=True)
