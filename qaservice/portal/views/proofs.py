@@ -120,7 +120,8 @@ def card_file(request: HttpRequest, key: str) -> HttpResponse:
 
 
 def _named(flag: str, finding: str) -> tuple[int | None, str]:
-    flag, finding = flag.strip(), finding.strip()
+    # As pages call it: F-0012.
+    flag, finding = flag.strip().upper().removeprefix("F-"), finding.strip()
     if bool(flag) == bool(finding) or (flag and not (flag.isascii() and flag.isdecimal() and len(flag) < 10)):
         raise InvalidInput("name one flag by its number, or one finding by its tracking UID", code="no-subject")
     return (int(flag) if flag else None), finding
