@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
+from imaging.masks.boxes import box_centre, box_extents_mm
 from imaging.masks.place import centre_of
 from imaging.readers.formats import ReadContext
 from imaging.readers.lidc import read_lidc_xml
 from imaging.readers.limits import CT_READ_LIMITS
 from imaging.readers.voc import read_voc
 from imaging.readers.vocabulary import LUNG_CT_VOCABULARY
-from imaging.training.scans import Scan, as_point, members, read_member
+from imaging.training.scans import Scan, members, read_member
 from imaging.training.trials import ball_around
 from imaging.types import Mask, PointMm, Sphere, Volume
 
@@ -21,6 +20,7 @@ OUTLINED_MM, POINT_MM = 45.0, 12.0
 """Diameters of the balls around an outlined nodule and around any other mark of lidc-0001."""
 
 BOX_MARGIN_MM = 8.0
+"""Added to the longest side of a box, which is one slice thick and one of many on the same lesion."""
 
 
 def lidc_findings(scans: Path, volume: Volume) -> tuple[tuple[PointMm, Mask | None], ...]:
@@ -57,7 +57,6 @@ def _boxed(scans: Path, name: str, volume: Volume) -> list[Sphere]:
         for annotation_set in read_voc(content, volume, context).annotation_sets:
             for finding in annotation_set.findings:
                 if finding.box is not None:
-                    corners = np.array([finding.box.corner_mm, finding.box.opposite_corner_mm])
-                    low, high = corners.min(axis=0) - BOX_MARGIN_MM, corners.max(axis=0) + BOX_MARGIN_MM
-                    found.append(ball_around(as_point(low), as_point(high)))
+                    longest = max(box_extents_mm(box=finding.box, grid=volume.grid))
+                    found.append(Sphere(box_centre(finding.box), longest + BOX_MARGIN_MM))
     return found
