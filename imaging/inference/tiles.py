@@ -99,11 +99,12 @@ def _up(size: float, multiple: int) -> int:
 
 def tile_plan(*, region: NDArray[np.bool_], shape: Index, tiling: Tiling) -> TilePlan:
     """Return the tiles of ``shape`` that hold any voxel of ``region``, which is at least as long on each axis."""
-    starts = [
+    slices, rows, columns = (
         tile_starts(size=size, tile=side, stride=_stride(side, tiling))
         for size, side in zip(region.shape, shape, strict=True)
-    ]
-    return TilePlan(shape, tuple(first for first in itertools.product(*starts) if region[_box(first, shape)].any()))
+    )
+    starts = itertools.product(slices, rows, columns)
+    return TilePlan(shape, tuple(first for first in starts if region[_box(first, shape)].any()))
 
 
 def _box(first: Index, shape: Index) -> tuple[slice, slice, slice]:
