@@ -64,19 +64,19 @@ class Restorer:
         yield {"simulated": not event.simulated}, {"simulated": not event.simulated}
         for name, value in _commitments(event):
             yield {name: value}, {"payload": payload_hash(value)}
-        for value in _row_entries(event, rows):
-            yield {"rows": value}, {"rows": rows_hash(value)}
+        for entries in _row_entries(event, rows):
+            yield {"rows": entries}, {"rows": rows_hash(entries)}
         for row in rows:
-            name = record_identity(row)
-            yield {"subject_id": str(name["id"])}, {"subject_id": str(name["id"])}
+            identity = str(record_identity(row)["id"])
+            yield {"subject_id": identity}, {"subject_id": identity}
             yield from _times(row)
         for kind in self._kinds:
             yield {"kind": kind}, {"kind": kind}
         for field in SHARED:
-            for value in self._values(field):
-                yield {field: value}, {field: value}
-        for value in self._subjects(event.subject_type):
-            yield {"subject_id": value}, {"subject_id": value}
+            for stored in self._values(field):
+                yield {field: stored}, {field: stored}
+        for subject in self._subjects(event.subject_type):
+            yield {"subject_id": subject}, {"subject_id": subject}
 
     @functools.cache  # noqa: B019  # a restorer lives as long as one verification
     def _values(self, field: str) -> list[Any]:

@@ -124,9 +124,12 @@ def rotate_key(*, actor: Actor, reason: str, old: Signer | None = None) -> Verif
     else:
         publish()
     old = _signer(place, leaving)
-    new = _command(place)
-    if new is None or new.key == old.key:
-        if new is not None:
+    command = _command(place)
+    new: Signer
+    if command is not None and command.key != old.key:
+        new = command
+    else:
+        if command is not None:
             raise CheckpointRefused("the ledger names the key of LEDGER_SIGNER already: set the one that comes next")
         following = _next(place)
         following.unlink(missing_ok=True)
@@ -201,7 +204,8 @@ def _signer(place: Place, also: Sequence[Signer] = ()) -> Signer:
     """Return the signer whose key the ledger names last; a key that waited for its event takes its place."""
     wanted = [key for _, key, fault in key_history() if not fault][-1]
     command = _command(place)
-    for signer in (*also, *(() if command is None else (command,))):
+    programs: list[Signer] = [*also] if command is None else [*also, command]
+    for signer in programs:
         if signer.key == wanted:
             return signer
     for path in (place.key_file, _next(place)):

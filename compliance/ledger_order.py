@@ -22,6 +22,10 @@ LONGEST_CHANGE = datetime.timedelta(hours=1)
 """An event's time is that of the beginning of its change, and no change is open for so long."""
 
 
+def _beginning() -> dict[bytes, int | None] | None:
+    return {chain.GENESIS: None}
+
+
 @dataclass
 class Links:
     """Follows the chain of links. After ``faults``, ``leaf`` is the place's leaf as far as it can be told.
@@ -34,7 +38,7 @@ class Links:
     vouched: str = ""
     confirmed: set[int] = field(default_factory=set)
     # Links that the next place may follow, and the place that each would confirm; None where any may come.
-    _before: dict[bytes, int | None] | None = field(default_factory=lambda: {chain.GENESIS: None})
+    _before: dict[bytes, int | None] | None = field(default_factory=_beginning)
 
     def lose(self) -> None:
         """A place is missing: whatever follows it cannot be judged by its link."""

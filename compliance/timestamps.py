@@ -13,7 +13,6 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from cryptography import x509
 from django.conf import settings
@@ -99,7 +98,7 @@ def read_stamp(data: bytes, *, text: str, authority: Authority | None) -> Stamp:
         raise StampRefused("it stamps something else than this checkpoint")
     if authority is not None and authority.ca_file is not None:
         _require_signed(response, imprint_of(text), authority.ca_file)
-    return Stamp(data=data, at=cast("datetime.datetime", info.gen_time))
+    return Stamp(data=data, at=info.gen_time)
 
 
 def stamp_file(place: Place, at: int) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -33,6 +33,13 @@ class ApiView(APIView):
         user = self.caller(request)
         role = require(user=user, project=project, action=action)
         return user.as_actor(role=role)
+
+    def body(self, request: Request) -> Mapping[str, Any]:
+        """Return the fields of the request's body. Raises InvalidInput where it is a list or a single value."""
+        data = request.data
+        if not isinstance(data, Mapping):
+            raise InvalidInput("the body of this request is an object with named fields", code="body-not-an-object")
+        return data
 
     def reason(self, request: Request) -> str:
         """Return the reason given with a change; blank is refused (REQ-13)."""

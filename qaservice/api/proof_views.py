@@ -118,7 +118,7 @@ class CosignaturesView(AuditView):
     def post(self, request: Request) -> Response:
         actor, reason = self.auditor(request), self.reason(request)
         try:
-            keys = take_cosigned(str(request.data.get("note", "")).encode(), actor=actor, reason=reason)
+            keys = take_cosigned(str(self.body(request).get("note", "")).encode(), actor=actor, reason=reason)
         except RecordError as error:
             raise InvalidInput(str(error), code="not-taken") from error
         return Response({"kept": [str(key) for key in keys]})
@@ -130,7 +130,8 @@ class ProofCardView(ApiView):
     @extend_schema(request=CARD, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, key: str) -> HttpResponse:
         project, actor = self.project(request, key, "export")
-        data, show = request.data, request.data.get("show", [])
+        data = self.body(request)
+        show = data.get("show", [])
         flag, finding = data.get("flag"), str(data.get("finding") or "")
         if (flag is None) == (not finding) or not (flag is None or type(flag) is int) or not isinstance(show, list):
             raise InvalidInput("name one flag by its number, or one finding by its tracking UID", code="no-subject")

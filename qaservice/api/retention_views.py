@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, inline_serializer
@@ -20,7 +21,7 @@ from qaservice.retention.models import Destruction, Disposition, LegalHold, Purp
 from qaservice.studies.models import Study
 from qaservice.studies.withdrawn import removal_words
 
-REASON = {"reason": serializers.CharField()}
+REASON: dict[str, serializers.Field[Any, Any, Any, Any]] = {"reason": serializers.CharField()}
 SCHEDULE = inline_serializer(
     "ScheduleRequest",
     {**REASON, "entries": serializers.DictField(help_text="record class to {years, basis}; every class")},
@@ -75,7 +76,7 @@ class RetentionScheduleView(ApiView):
     @extend_schema(request=SCHEDULE, responses={201: OpenApiTypes.OBJECT})
     def post(self, request: Request, key: str) -> Response:
         project, actor = self.project(request, key, "manage")
-        entries = request.data.get("entries")
+        entries = self.body(request).get("entries")
         if not isinstance(entries, Mapping) or not all(isinstance(one, Mapping) for one in entries.values()):
             raise InvalidInput("entries map a record class to years and basis", code="entries")
         made = services.set_schedule(project=project, entries=entries, actor=actor, reason=self.reason(request))
@@ -88,11 +89,11 @@ class HoldsView(ApiView):
     @extend_schema(request=HOLD, responses={201: OpenApiTypes.OBJECT})
     def post(self, request: Request, key: str) -> Response:
         project, actor = self.project(request, key, "manage")
-        named = request.data.get("study")
+        named = self.body(request).get("study")
         made = services.place_hold(
             project=project,
             study=_study(project, named) if named else None,
-            matter=str(request.data.get("matter", "")),
+            matter=str(self.body(request).get("matter", "")),
             actor=actor,
             reason=self.reason(request),
         )
@@ -125,11 +126,11 @@ class StudyUseView(ApiView):
         study = _study(project, study_id)
         asked = _Until(data=request.data)
         asked.is_valid(raise_exception=True)
-        purposes = request.data.get("purposes", [])
+        purposes = self.body(request).get("purposes", [])
         services.record_use(
             study=study,
             purposes=[str(one) for one in purposes] if isinstance(purposes, list) else [],
-            basis=str(request.data.get("basis", "")),
+            basis=str(self.body(request).get("basis", "")),
             until=asked.validated_data.get("until"),
             actor=actor,
             reason=self.reason(request),
@@ -154,7 +155,7 @@ class DispositionsView(ApiView):
     @extend_schema(request=PROPOSAL, responses={201: OpenApiTypes.OBJECT})
     def post(self, request: Request, key: str) -> Response:
         project, actor = self.project(request, key, "manage")
-        named = request.data.get("studies", [])
+        named = self.body(request).get("studies", [])
         made = services.propose(
             project=project,
             studies=[_study(project, one) for one in (named if isinstance(named, list) else [])],

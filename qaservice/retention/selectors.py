@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import date, timedelta
 
 from django.db.models import Q, QuerySet
@@ -52,7 +53,7 @@ def studies_of(project: Project) -> QuerySet[Study]:
     return rows.order_by("study_instance_uid")
 
 
-def study_for(*, project: Project, study_id: object) -> Study:
+def study_for(*, project: Project, study_id: uuid.UUID | str) -> Study:
     """Return a study of a project. Raises NotFound."""
     study = studies_of(project).filter(pk=study_id).first()
     if study is None:
