@@ -42,6 +42,7 @@ class Walk:
     rows: int = 0
     _links: Links = field(default_factory=Links)
     _times: Times = field(default_factory=Times)
+    _missing_from: int | None = None
     # Places whose event is missing, or is another than the one that was sealed there.
     _unfit: list[tuple[LedgerEntry, Event | None, str]] = field(default_factory=list)
 
@@ -52,12 +53,13 @@ class Walk:
         while start < self.size:
             stop = min(start + CHUNK, self.size)
             entries = dict(_entries(start, stop))
-            if not entries:
-                stop = self._next_place(stop)
-                yield self._gap(start, stop)
-            else:
+            if entries:
                 yield from self._part(range(start, stop), entries)
+            else:
+                self._miss(start)
+                stop = self._next_place(stop)
             start = stop
+        yield from self._gap(self.size)
         yield from self._times.problems()
         waiting, damaged = self._waiting()
         found: Sealed = []
@@ -76,14 +78,20 @@ class Walk:
         for index in rows.filter(index__lt=0).values_list("index", flat=True).order_by("index"):
             yield of_place(index, "it stands before the first place of the ledger", "index")
 
-    def _gap(self, start: int, stop: int) -> Problem:
+    def _miss(self, index: int) -> None:
+        self._missing_from = index if self._missing_from is None else self._missing_from
         self.watch.tear()
         self._links.lose()
-        last = stop - 1
-        name = f"event {start}" if last == start else f"events {start} to {last}"
-        whose = "its place" if last == start else "their places"
-        what = f"{name}: {whose} in the ledger {'is' if last == start else 'are'} missing or unreadable"
-        return Problem(what, event_index=start, table=LedgerEntry._meta.db_table, record_id=str(start))
+
+    def _gap(self, stop: int) -> Iterator[Problem]:
+        """Yield one problem for the places that are missing before ``stop``."""
+        start, self._missing_from = self._missing_from, None
+        if start is None:
+            return
+        several = stop - start > 1
+        name = f"events {start} to {stop - 1}: their places" if several else f"event {start}: its place"
+        what = f"{name} in the ledger {'are' if several else 'is'} missing or unreadable"
+        yield Problem(what, event_index=start, table=LedgerEntry._meta.db_table, record_id=str(start))
 
     def _next_place(self, start: int) -> int:
         rows: models.QuerySet[LedgerEntry] = models.QuerySet(LedgerEntry)
@@ -97,8 +105,9 @@ class Walk:
         for index in places:
             entry = entries.get(index)
             if entry is None:
-                yield self._gap(index, index + 1)
+                self._miss(index)
                 continue
+            yield from self._gap(index)
             event = events.get(entry.event_id)
             leaf = "" if event is None else leaf_of(event)
             for fault, column in self._links.faults(entry, leaf):

@@ -109,7 +109,8 @@ def _look(model: type[models.Model], pk: object) -> tuple[dict[str, Json] | None
         newest = rows.first()
         recorded = None if newest is None else _state(newest, columns)
         said = None if newest is None else newest.event_id
-        standing = live_rows.filter(pk=pk).first()
+        # Not in the model's own order, which may lead through other tables to a row that is not there.
+        standing = live_rows.filter(pk=pk).order_by("pk").first()
         live = None if standing is None else _tracked(standing, columns)
         if recorded == live or rows.values_list("pk", flat=True).first() == (newest.pk if newest else None):
             break

@@ -16,7 +16,7 @@ from django.db import connection, models, transaction
 from compliance import ledger_walk, verification
 from compliance.registry import TableClass, models_of
 from compliance.verification import VerificationResult, verify_live
-from tests.matrices.rows import FIRST_NUMBER, unique_fields
+from tests.matrices.rows import next_number, unique_fields
 
 REGULATED = (TableClass.VERSIONED, TableClass.HISTORY, TableClass.WRITE_ONCE, TableClass.LEDGER)
 
@@ -156,9 +156,8 @@ def _other_text(value: str | None, length: int | None) -> str:
 
 
 def _other_number(field: models.Field, value: int | None) -> int:
-    top = models.QuerySet(field.model).aggregate(top=models.Max(field.attname))["top"] or 0
     alone = value is None or field.name in unique_fields(field.model)
-    return max(top, FIRST_NUMBER) + 1 if alone else value + 1
+    return next_number(field) if alone else value + 1
 
 
 def _other_document(value: Any) -> Any:

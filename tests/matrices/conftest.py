@@ -14,9 +14,7 @@ from tests.plugins.postgres import database_name, django_settings, temporary_dat
 
 
 @pytest.fixture(scope="session")
-def sqlite_populated(
-    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: object
-) -> tuple[Path, site.Place]:
+def sqlite_populated(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: object) -> tuple[Path, site.Place]:
     """The file of a populated SQLite database, and where its files lie."""
     folder = tmp_path_factory.mktemp("matrices")
     place = site.Place(folder / "data")

@@ -81,7 +81,9 @@ def make(model: type[Row], **given: Any) -> Any:
     for name in choices.keys() - bound:
         setattr(row, name, next(choices[name]()))
     _satisfy(row, [name for name in choices if name in bound], choices, constraints)
-    row.full_clean(exclude={*OWN, *(one.name for one in model._meta.concrete_fields if one.value_from_object(row) is None)})
+    row.full_clean(
+        exclude={*OWN, *(one.name for one in model._meta.concrete_fields if one.value_from_object(row) is None)}
+    )
     return row
 
 
