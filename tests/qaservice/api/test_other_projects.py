@@ -21,6 +21,7 @@ from qaservice.labels.models import DatasetVersion, FindingRevision
 from qaservice.projects.models import Membership
 from qaservice.projects.training import record_training
 from qaservice.reports.models import ValidationReport
+from qaservice.retention.models import Disposition, LegalHold, RetentionSchedule
 from qaservice.storage.services import store_blob
 from qaservice.studies.models import Ingest
 from tests.factories.records import Site, assign_first_three, make_site, make_user
@@ -107,7 +108,10 @@ def things_of(site: Site) -> dict[str, str]:
             facts=blob,
             created_at=now(),
         )
-        for row in (ingest, concern, case, evaluation, report):
+        hold = LegalHold(project=project, matter="a test")
+        schedule = RetentionSchedule(project=project, number=1, entries={})
+        disposition = Disposition(project=project, schedule=schedule, proposed_by=site.lead)
+        for row in (ingest, concern, case, evaluation, report, hold, schedule, disposition):
             row.save()
     training = record_training(
         project=project,
@@ -133,11 +137,21 @@ def things_of(site: Site) -> dict[str, str]:
         "assignment_id": assignment,
         "report_id": report,
         "subject_id": report,
+        "hold_id": hold,
+        "disposition_id": disposition,
+        "study_id": site.series.study,
         "membership_id": Membership.objects.get(user=site.readers[0]),
         "record_id": training,
         "revision_id": FindingRevision.objects.filter(finding=site.findings[0]).first(),
     }
-    words = {"index": "0", "name": "froc", "table": "projects_trainingrecord", "subject_type": "report", "form": "csv"}
+    words = {
+        "index": "0",
+        "name": "froc",
+        "table": "projects_trainingrecord",
+        "subject_type": "report",
+        "form": "csv",
+        "step": "approve",
+    }
     return {**{name: str(row.pk) for name, row in rows.items() if row is not None}, **words}
 
 
@@ -168,6 +182,7 @@ def answers(client: Client, route: Route, arguments: dict[str, str]) -> list[tup
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("REQ-06")
 @pytest.mark.requirement("REQ-15")
 def test_an_id_of_another_project_answers_as_one_that_does_not_exist():
