@@ -35,22 +35,28 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import partial
 from typing import Any
 
 MARK, SHOWN, LAST = 8, 10, float("inf")
+SPEAKING = ("record.redacted", "ledger.key-installed", "ledger.key-rotated")
+BLOCK, AHEAD = 1 << 20, 8  # bytes that are read at once, and how many such blocks before the first is through
 UNREADABLE = (KeyError, TypeError, AttributeError, ValueError, RecursionError, IndexError)
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError)
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError)
 
 
 class Kit:
     """What is found while reading: problems as (event index, order of finding, message)."""
 
-    def __init__(self, witness: str = "") -> None:
-        self.witness = witness
+    def __init__(self, witness: str = "", pool: Executor | None = None) -> None:
+        self.witness, self.pool = witness, pool
         self.rows: dict[Any, Any] = {}
         self.problems: list[tuple[float, int, str]] = []
         self.events = self.withheld = self.records = self.redacted = 0
@@ -87,6 +93,24 @@ def canonical(value: Any) -> bytes:
     return text(value).encode("utf-8")
 
 
+def small(digits: str) -> int:
+    return int(digits) if len(digits) < 16 or abs(int(digits)) < 2**53 else refused(digits)
+
+
+def refused(number: str) -> Any:
+    raise ValueError(f"{number[:20]} has no canonical form")
+
+
+DECODE = json.JSONDecoder(parse_int=small, parse_float=refused, parse_constant=refused).decode
+ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
+
+
+def packed(value: Any) -> bytes:
+    """Return the canonical bytes of what DECODE gave; Python's own writer orders keys alike but for rare characters."""
+    text = ENCODE(value)
+    return text.encode("utf-8") if text.isascii() or max(text) < "\U00010000" else canonical(value)
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -95,17 +119,17 @@ def leaf(data: bytes) -> bytes:
     return hashlib.sha256(b"\x00" + data).digest()
 
 
-def root_of(level: Sequence[bytes]) -> bytes:
+def root_of(level: list[bytes]) -> bytes:
     """Return the RFC 9162 tree hash over leaf hashes; a lone one at the right is promoted, never doubled."""
     if not level:
         return hashlib.sha256(b"").digest()
     while len(level) > 1:
-        pairs = [level[place : place + 2] for place in range(0, len(level), 2)]
-        level = [hashlib.sha256(b"\x01" + b"".join(pair)).digest() if len(pair) == 2 else pair[0] for pair in pairs]
+        pairs = zip(level[::2], level[1::2])  # noqa: B905  # the lone one, and Python 3.9
+        level = [hashlib.sha256(b"\x01" + left + right).digest() for left, right in pairs] + level[len(level) & ~1 :]
     return level[0]
 
 
-def proof_of(leaves: Sequence[bytes], first: int, known: bool = True) -> list[str]:
+def proof_of(leaves: list[bytes], first: int, known: bool = True) -> list[str]:
     """Return the consistency proof from the first leaves to all, by the definition in RFC 9162 section 2.1.4.1."""
     if first in (0, len(leaves)):
         return [] if known else [root_of(leaves).hex()]
@@ -239,19 +263,41 @@ def check_stamp(kit: Kit, archive: zipfile.ZipFile) -> None:
 
 def read_line(line: bytes) -> Any:
     """Return the value on a line; raise ValueError unless the line is exactly the canonical form of it."""
-    value = json.loads(line.decode("utf-8"))
-    if canonical(value) != line:
+    value = DECODE(line.decode("utf-8"))
+    if packed(value) != line:
         raise ValueError("the line is not in canonical form")
     return value
 
 
-def lines_of(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
-    """Yield the lines of a file, each without its newline; raise ValueError if the last one lacks it."""
+def blocks_of(archive: zipfile.ZipFile, name: str) -> Iterator[list[bytes]]:
+    """Yield a file in blocks of lines, each without its newline; raise ValueError if the last one lacks it."""
+    rest = b""
     with archive.open(name) as stream:
-        for line in stream:
-            if not line.endswith(b"\n"):
-                raise ValueError("the last line is cut short")
-            yield line[:-1]
+        while piece := stream.read(BLOCK):
+            *lines, rest = (rest + piece).split(b"\n")
+            yield lines
+    if rest:
+        raise ValueError("the last line is cut short")
+
+
+def spread(
+    pool: Executor | None, work: Callable[[list[bytes]], list[Any]], blocks: Iterator[list[bytes]]
+) -> Iterator[tuple[bytes, Any]]:
+    """Yield each line with what ``work`` says of it, in order; an error of reading comes after what was read."""
+    waiting: deque[tuple[list[bytes], Callable[[], list[Any]]]] = deque()
+    failed = None
+    try:
+        for lines in blocks:
+            waiting.append((lines, pool.submit(work, lines).result if pool else partial(work, lines)))
+            if len(waiting) > AHEAD:
+                lines, result = waiting.popleft()
+                yield from zip(lines, result())  # noqa: B905  # Python 3.9
+    except (*UNREADABLE, *DAMAGED) as error:
+        failed = error
+    for lines, result in waiting:
+        yield from zip(lines, result())  # noqa: B905  # Python 3.9
+    if failed:
+        raise failed
 
 
 def check_files(kit: Kit, archive: zipfile.ZipFile) -> tuple[int, str] | None:
@@ -283,7 +329,7 @@ def check_files(kit: Kit, archive: zipfile.ZipFile) -> tuple[int, str] | None:
         found, length = hashlib.sha256(), 0
         try:
             with archive.open(name) as stream:
-                for piece in iter(lambda: stream.read(1024 * 1024), b""):
+                for piece in iter(partial(stream.read, BLOCK), b""):
                     found.update(piece)
                     length += len(piece)
         except KeyError:
@@ -298,9 +344,9 @@ def check_files(kit: Kit, archive: zipfile.ZipFile) -> tuple[int, str] | None:
 
 def leaf_of(event: dict[str, Any], rows: bytes) -> bytes:
     """Return the leaf hash of an event, given the root over its rows."""
-    payload = sha256(b"\x04" + canonical(event["commitments"]))
-    kept = {name: value for name, value in event.items() if name not in ("payload", "salts", "commitments", "rows")}
-    return leaf(canonical({**kept, "payload": payload, "rows": rows.hex()}))
+    kept = {**event, "payload": sha256(b"\x04" + packed(event["commitments"])), "rows": rows.hex()}
+    del kept["commitments"], kept["salts"]
+    return leaf(packed(kept))
 
 
 def altered_fields(event: dict[str, Any]) -> Iterator[str]:
@@ -308,33 +354,62 @@ def altered_fields(event: dict[str, Any]) -> Iterator[str]:
     payload, salts = event["payload"], event["salts"]
     for name in sorted({*payload, *salts}):
         salt = bytes.fromhex(salts.get(name, ""))
-        found = sha256(b"\x03" + salt + canonical([name, payload.get(name)]))
+        found = sha256(b"\x03" + salt + packed([name, payload.get(name)]))
         if name not in payload or len(salt) != 16 or found != event["commitments"].get(name):
             yield name
 
 
-def check_events(kit: Kit, archive: zipfile.ZipFile) -> None:
-    """Check the chain and every event, and take note of what each says of its rows."""
-    previous = bytes(32)
-    for place, line in enumerate(lines_of(archive, "events.jsonl")):
+def read_events(lines: list[bytes]) -> list[Any]:
+    """Return (index, leaf, link, what the event says) of each line, or why one cannot be read and nothing after it."""
+    found: list[Any] = []
+    for line in lines:
         try:
             entry = read_line(line)
             index, stated, link = entry["index"], bytes.fromhex(entry["leaf_hash"]), entry["link_hash"]
             if set(entry) - {"event"} != {"index", "leaf_hash", "link_hash"} or len(stated) != 32:
                 raise ValueError("it is not a ledger entry")
         except UNREADABLE as error:
-            kit.report(f"event {place}: its line cannot be read ({error})", place)
+            return [*found, str(error)]
+        found.append((index, stated, link, read_event(entry["event"], stated) if "event" in entry else None))
+    return found
+
+
+def read_event(event: Any, stated: bytes) -> tuple[str, list[str], list[Any], list[Any], Any, str]:
+    """Return (name, faults, payload fields that are gone, rows, the event if of the ledger, why unreadable)."""
+    name, speaking = "", None
+    faults, gone, rows = list[str](), list[Any](), list[Any]()
+    try:
+        name = f"({event['kind']}, {event['id']})"
+        if leaf_of(event, root_of([leaf(packed(row)) for row in event["rows"]])) != stated:
+            faults.append("its content was altered; it does not hash to its leaf")
+        faults += [f"the payload field {field} was altered" for field in altered_fields(event)]
+        gone = [(event["id"], field) for field in event["commitments"] if field not in event["payload"]]
+        speaking = event if event["kind"] in SPEAKING else None
+        for row in event["rows"]:
+            if "root" in row:
+                rows.append(((event["id"], row["table"]), row["count"], row["root"], row["marks"], {}, row["key"]))
+            else:
+                rows.append(((row["table"], row["id"], row["history_id"]), row["digest"], row["marks"]))
+    except UNREADABLE as error:
+        return name, faults, gone, rows, speaking, f"what it says cannot be read ({error!r})"
+    return name, faults, gone, rows, speaking, ""
+
+
+def check_events(kit: Kit, archive: zipfile.ZipFile) -> None:
+    """Check the chain and every event, and take note of what each says of its rows."""
+    previous = bytes(32)
+    for place, (_, found) in enumerate(spread(kit.pool, read_events, blocks_of(archive, "events.jsonl"))):
+        if isinstance(found, str):
+            kit.report(f"event {place}: its line cannot be read ({found})", place)
             return
+        index, stated, link, said = found
         if index != place:
             kit.report(f"event {place}: it is missing or out of order; event {index} stands in its place", place)
             return
-        if "event" in entry:
-            try:
-                check_event(kit, index, entry["event"], stated)
-            except UNREADABLE as error:
-                kit.report(f"event {index}: what it says cannot be read ({error!r})", index)
-        else:
+        if said is None:
             kit.withheld += 1
+        else:
+            check_event(kit, index, *said)
         if hashlib.sha256(b"\x02" + previous + stated).hexdigest() != link:
             kit.report(f"event {index}: its link does not follow from the event before it", index)
         previous = bytes.fromhex(link)
@@ -347,30 +422,38 @@ def check_events(kit: Kit, archive: zipfile.ZipFile) -> None:
             kit.report(f"{name}: the payload field {field} is gone, and no event says that it was redacted", index)
 
 
-def check_event(kit: Kit, index: int, event: Any, stated: bytes) -> None:
-    name = f"event {index} ({event['kind']}, {event['id']})"
-    if leaf_of(event, root_of([leaf(canonical(row)) for row in event["rows"]])) != stated:
-        kit.report(f"{name}: its content was altered; it does not hash to its leaf", index)
-    for field in altered_fields(event):
-        kit.report(f"{name}: the payload field {field} was altered", index)
-    kit.gone += [(index, name, event["id"], field) for field in event["commitments"] if field not in event["payload"]]
+def check_event(
+    kit: Kit, index: int, name: str, faults: list[str], gone: list[Any], rows: list[Any], speaking: Any, unreadable: str
+) -> None:
+    name = f"event {index} {name}"
+    for fault in faults:
+        kit.report(f"{name}: {fault}", index)
+    kit.gone += [(index, name, *field) for field in gone]
+    try:
+        if speaking:
+            check_speaking(kit, index, name, speaking)
+        kit.rows.update((key, [index, *fact]) for key, *fact in rows)
+    except UNREADABLE as error:
+        unreadable = f"what it says cannot be read ({error!r})"
+    if unreadable:
+        kit.report(f"event {index}: {unreadable}", index)
+
+
+def check_speaking(kit: Kit, index: int, name: str, event: Any) -> None:
+    """Check an event about the ledger itself: a redaction, or a key."""
     payload = event["payload"]
     if event["kind"] == "record.redacted":
         kit.said |= {(event["subject_id"], field) for field in payload["fields"]}
-    if event["kind"] == "ledger.key-rotated" and kit.keys:
-        text = f"ledger key rotation\n{payload['key']}\n".encode()
-        if not ed25519(public_key(kit.keys[-1])[3], text, unbase64(payload["signature"])):
-            kit.report(f"{name}: the new key is not signed by the old one", index)
-        kit.keys.append(payload["key"])
-    elif event["kind"] in ("ledger.key-installed", "ledger.key-rotated"):
-        if kit.keys:
-            kit.report(f"{name}: a key was installed beside the one that the ledger has", index)
-        kit.keys.append(payload["key"])
-    for row in event["rows"]:
-        if "root" in row:
-            kit.rows[(event["id"], row["table"])] = [index, row["count"], row["root"], row["marks"], {}, row["key"]]
-        else:
-            kit.rows[(row["table"], row["id"], row["history_id"])] = [index, row["digest"], row["marks"]]
+        return
+    if not kit.keys:
+        pass
+    elif event["kind"] != "ledger.key-rotated":
+        kit.report(f"{name}: a key was installed beside the one that the ledger has", index)
+    elif not ed25519(
+        public_key(kit.keys[-1])[3], f"ledger key rotation\n{payload['key']}\n".encode(), unbase64(payload["signature"])
+    ):
+        kit.report(f"{name}: the new key is not signed by the old one", index)
+    kit.keys.append(payload["key"])
 
 
 def check_tree(kit: Kit, archive: zipfile.ZipFile) -> None:
@@ -386,30 +469,40 @@ def check_tree(kit: Kit, archive: zipfile.ZipFile) -> None:
             kit.report(f"proofs.json: the proof from {size} events on is not that of this ledger")
 
 
-def check_records(kit: Kit, archive: zipfile.ZipFile) -> None:
-    """Check each record against the event that names it, then that no record is missing."""
-    waiting = dict(kit.rows)
-    for place, line in enumerate(lines_of(archive, "records.jsonl")):
+def read_records(lines: list[bytes]) -> list[Any]:
+    """Return (table, id, history, event, digest, columns that hold the id) of each line, or why it cannot be read."""
+    found: list[Any] = []
+    for line in lines:
         try:
             record = read_line(line)
             table, identity, history, values = (record[key] for key in ("table", "id", "history_id", "values"))
-            event_id = values["event_id"]
             if set(record) != {"table", "id", "history_id", "values"}:
                 raise ValueError("it is not a record")
+            keys = [name for name, value in values.items() if str(value) == identity]
+            found.append((table, identity, history, values["event_id"], sha256(packed(values)), keys))
         except UNREADABLE as error:
-            kit.report(f"record on line {place + 1}: it cannot be read ({error})")
+            found.append(str(error))
+    return found
+
+
+def check_records(kit: Kit, archive: zipfile.ZipFile) -> None:
+    """Check each record against the event that names it, then that no record is missing."""
+    waiting = dict(kit.rows)
+    for place, (line, found) in enumerate(spread(kit.pool, read_records, blocks_of(archive, "records.jsonl"))):
+        if isinstance(found, str):
+            kit.report(f"record on line {place + 1}: it cannot be read ({found})")
             continue
+        table, identity, history, event_id, digest, keys = found
         kit.records += 1
         name = record_name(table, identity, history)
-        digest = sha256(canonical(values))
         one = waiting.pop((table, identity, history), None)
         many = kit.rows.get((event_id, table))
         if one is not None:
             index, expected, marks = one
             if digest != expected:
-                field = altered_field(values, marks)
+                field = altered_field(json.loads(line)["values"], marks)
                 kit.report(f"{name} of event {index}: {f'field {field} was altered' if field else 'altered'}", index)
-        elif many and history is None and identity not in many[4] and str(values.get(many[5])) == identity:
+        elif many and history is None and identity not in many[4] and many[5] in keys:
             many[4][identity] = digest
         else:
             index = many[0] if many else LAST
@@ -435,7 +528,7 @@ def check_many(kit: Kit, table: str, index: int, count: int, root: str, marks: s
 def altered_field(values: dict[str, Any], marks: str) -> str:
     names = sorted(values)
     for place, name in enumerate(names if len(marks) == MARK * len(names) else []):
-        if sha256(canonical({name: values[name]}))[:MARK] != marks[place * MARK : (place + 1) * MARK]:
+        if sha256(packed({name: values[name]}))[:MARK] != marks[place * MARK : (place + 1) * MARK]:
             return name
     return ""
 
@@ -444,9 +537,11 @@ def record_name(table: str, identity: str, history: str | None) -> str:
     return f"record {table} {identity}" + ("" if history is None else f" (history {history})")
 
 
-def verify(path: str, head: str = "", manifest: str = "", key: str = "", witness: str = "") -> Kit:
+def verify(
+    path: str, head: str = "", manifest: str = "", key: str = "", witness: str = "", pool: Executor | None = None
+) -> Kit:
     """Return what was found in the kit at ``path``; nothing was altered exactly if it has no problems."""
-    kit = Kit(witness)
+    kit = Kit(witness, pool)
     try:
         with zipfile.ZipFile(path) as archive:
             ledger = check_files(kit, archive)
@@ -458,7 +553,7 @@ def verify(path: str, head: str = "", manifest: str = "", key: str = "", witness
                     check(kit, archive)
                 except (*UNREADABLE, *DAMAGED) as error:
                     kit.report(f"file {name}: it cannot be read to its end ({error})")
-                kit.root = root_of(kit.leaves)
+                kit.root = kit.root or root_of(kit.leaves)
     except DAMAGED as error:
         kit.report(f"the kit cannot be opened ({error})")
         return kit
@@ -482,7 +577,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--witness", default="", help="the key of a witness whose signature has to be there")
     parser.add_argument("--manifest", default="", help="the manifest's SHA-256, where it was told you apart")
     wanted = parser.parse_args(arguments)
-    kit = verify(wanted.kit, wanted.head, wanted.manifest, wanted.key, wanted.witness)
+    with ProcessPoolExecutor() as pool:  # it starts processes when work comes, and a small kit is no work
+        large = os.path.isfile(wanted.kit) and os.stat(wanted.kit).st_size > AHEAD * BLOCK  # noqa: PTH113, PTH116
+        kit = verify(wanted.kit, wanted.head, wanted.manifest, wanted.key, wanted.witness, pool if large else None)
     say = sys.stdout.write
     say(f"{kit.events} events ({kit.withheld} withheld), {kit.records} records, {kit.redacted} fields redacted\n")
     say(f"root     {kit.root.hex()}\nkey      {kit.key}\nmanifest {kit.manifest_sha256}\n")

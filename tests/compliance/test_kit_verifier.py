@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,28 @@ def test_records_missing_doubled_or_malformed_are_named(
     status, output = checked(repacked(tmp_path / "k.zip", {**files, "records.jsonl": data}, manifest=True))
     assert status == 1
     assert first in output
+
+
+def test_several_processes_find_what_one_finds_wherever_the_blocks_end(
+    kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = contents(kit.path)
+    events, records = lines(files["events.jsonl"]), lines(files["records.jsonl"])
+    events[0]["event"]["reason"] = events[2]["event"]["reason"] = "another"
+    records[-1]["values"]["title"] = "another"
+    altered = {**files, "events.jsonl": joined(events), "records.jsonl": joined(records)[:-1]}
+    torn = {**files, "events.jsonl": files["events.jsonl"].replace(b'"index":2', b'"index": 2')}
+    kits = [kit.path, repacked(tmp_path / "altered.zip", altered), repacked(tmp_path / "torn.zip", torn)]
+    alone = [verify.verify(str(path)) for path in kits]
+    assert [bool(one.problems) for one in alone] == [False, True, True]
+    with ProcessPoolExecutor(2) as pool:
+        for block in (100, 5000):
+            monkeypatch.setattr(verify, "BLOCK", block)
+            together = [verify.verify(str(path), pool=pool) for path in kits]
+            assert [one.problems for one in together] == [one.problems for one in alone]
+            assert [(one.root, one.records, one.keys) for one in together] == [
+                (one.root, one.records, one.keys) for one in alone
+            ]
 
 
 def test_a_last_line_that_is_cut_short_is_found(kit: Kit, tmp_path: Path) -> None:
