@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 LARGEST_INTEGER = 2**53 - 1
 
@@ -35,7 +36,7 @@ def canonical_bytes(value: object) -> bytes:
         return _text(value, "$").encode("utf-8")
 
 
-def _plain_text(value: object) -> str:
+def _plain_text(value: Any) -> str:
     """Return the text of a value made of dicts with ASCII keys, lists, texts, booleans, null and small integers.
 
     Raises TypeError or ValueError for others; the two ways agree wherever this one does not raise.
