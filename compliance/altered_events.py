@@ -84,7 +84,7 @@ class Restorer:
 
     @functools.cache  # noqa: B019  # as above
     def _subjects(self, subject_type: str) -> list[str]:
-        rows = models.QuerySet(Event).filter(subject_type=subject_type).order_by()
+        rows: models.QuerySet[Event] = models.QuerySet(Event).filter(subject_type=subject_type).order_by()
         return list(rows.values_list("subject_id", flat=True).distinct()[:MOST])
 
 

@@ -169,7 +169,11 @@ class DispositionsView(ApiView):
 class DispositionStepView(ApiView):
     """Approve, drop or carry out a disposition."""
 
-    @extend_schema(request=ONLY_REASON, responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        operation_id="projects_retention_dispositions_step_create",
+        request=ONLY_REASON,
+        responses=OpenApiTypes.OBJECT,
+    )
     def post(self, request: Request, key: str, disposition_id: uuid.UUID, step: str) -> Response:
         project, actor = self.project(request, key, "manage")
         found = selectors.dispositions_of(project).filter(pk=disposition_id).first()

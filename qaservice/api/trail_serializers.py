@@ -9,7 +9,7 @@ from rest_framework import serializers
 from compliance.models import Event
 from qaservice.common.clock import iso
 from qaservice.trail.differences import FieldChange
-from qaservice.trail.exporting import FORMATS
+from qaservice.trail.exporting import FORMAT_NAMES
 from qaservice.trail.life import Life, State, Told
 from qaservice.trail.looks import Look
 from qaservice.trail.outlines import OutlineChange
@@ -98,7 +98,7 @@ class LifeSerializer(serializers.Serializer[object]):
 
 
 class RecordExportSerializer(serializers.Serializer[object]):
-    format = serializers.ChoiceField(choices=sorted(FORMATS))
+    format = serializers.ChoiceField(choices=FORMAT_NAMES)
     reason = serializers.CharField(help_text="why; goes into the record", allow_blank=True)
 
 

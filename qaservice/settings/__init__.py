@@ -173,6 +173,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    # Two fields of one name, each with choices of its own.
+    "ENUM_NAME_OVERRIDES": {
+        "LabelFormatEnum": "imaging.writers.names.WRITTEN_FORMATS",
+        "TrailFormatEnum": "qaservice.trail.exporting.FORMAT_NAMES",
+    },
 }
 
 BROKER_DIR = DATA_DIR / "broker"

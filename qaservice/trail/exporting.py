@@ -39,6 +39,7 @@ from qaservice.trail.sealing import shapes_of_rows
 from qaservice.trail.search import Search, events_found
 
 FORMATS = {"jsonl": "application/jsonl", "pdf": "application/pdf"}
+FORMAT_NAMES = tuple(sorted(FORMATS))
 MOST_PRINTED = 3000
 """Events in one PDF; a larger find goes out as JSON lines, or narrowed."""
 MOST_RELATED = 10_000
