@@ -34,19 +34,24 @@ from imaging.types import Action, Case, Finding, LabelIssue, Mask, Proposal, Rej
 _EDGE_WEIGHT = 0.5
 """What the image's edge counts beside another reader's outline where it is found all around."""
 
+_WITHIN = 0.15
+"""Highest reasoned score where no difference exceeds its tolerance: only a calibration may make more of the numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
     """Issues of five families (``evidence["kind"]``), all on nodules.
 
-    *outline* (``over``, ``under``, ``shift``, ``shape``): the outline lies beyond the tolerance of its references: what
-    the model outlines when asked about the place (or its candidate's outline), and the majority outline of the other
-    readers. The guideline's own margin is allowed for (``BoundaryConvention``). The deviation is the mean symmetric
-    surface distance or the distance of the centroids, whichever is larger; its score the probability that it exceeds
-    the tolerance, given careful readers' spread. The references' scores are pooled as weighted log-odds: the model
-    weighs as much as it is sure of its own outline and, where it gives its probability voxel by voxel, of just those
-    voxels that differ; the others 1 - 1 / (1 + their number). So readers who support a label speak against a model
-    that does not. An imported algorithm that states no validated sizes weighs no more than one other reader.
+    *outline* (``over``, ``under``, ``shift``, ``shape``, ``within``): the outline lies beyond the tolerance of its
+    references: what the model outlines when asked about the place (or its candidate's outline), and the majority
+    outline of the other readers. The guideline's own margin is allowed for (``BoundaryConvention``). The deviation is
+    the mean symmetric surface distance or the distance of the centroids, whichever is larger; its score the probability
+    that it exceeds the tolerance, given careful readers' spread. The references' scores are pooled as weighted
+    log-odds: the model weighs as much as it is sure of its own outline and, where it gives its probability voxel by
+    voxel, of just those voxels that differ; the others 1 - 1 / (1 + their number). So readers who support a label speak
+    against a model that does not. The edge that the image itself shows (``image_edge``) is pooled with them, with half
+    a reader's weight. Where no difference exceeds its tolerance the kind is ``within``, and the score stays below what
+    is reported. An imported algorithm that states no validated sizes weighs no more than one other reader.
     *extra-slices*: the outline, alike in its other slices, goes on beyond the ends of its references; missing slices
     are for ``incomplete_contour``.
     *fragments* and *holes*: stray pieces that touch the outline nowhere, and voxels left out in its middle that are as
@@ -163,9 +168,11 @@ def _outline(
     if edge is not None:
         opinions.append((_beyond_edge(edge, mask, parameters), _EDGE_WEIGHT * edge.found_share))
     score = pool(opinions=tuple(opinions)) if opinions else 0.0
+    kind = _kind(deviations, edge, mask, parameters)
+    if kind == "within":
+        score = min(score, _WITHIN)
     if score < parameters.report_from:
         return
-    kind = _kind(deviations, edge)
     centre = centroid(mask)
     voters = max((reference.voters for reference in references), default=0)
     step = builder.case.volume.grid.spacing_mm[0]
@@ -221,11 +228,11 @@ def _beyond_edge(edge: ImageEdge, mask: Mask, parameters: CheckParameters) -> fl
     )
 
 
-def _kind(deviations: Mapping[str, Deviation], edge: ImageEdge | None) -> str:
+def _kind(deviations: Mapping[str, Deviation], edge: ImageEdge | None, mask: Mask, parameters: CheckParameters) -> str:
     beyond = [deviation for deviation in deviations.values() if deviation.kind != "within"]
     if beyond:
         return max(beyond, key=lambda deviation: deviation.score).kind
-    if deviations or edge is None:
+    if deviations or edge is None or _beyond_edge(edge, mask, parameters) < 0.5:
         return "within"
     if edge.shift_mm > abs(edge.bias_mm):
         return "shift"

@@ -12,11 +12,9 @@ from imaging.checks.image_evidence import image_evidence
 from imaging.checks.issues import Features, IssueBuilder
 from imaging.checks.places import centre_of
 from imaging.checks.probability import BROKEN_RULE, beyond_tolerance, from_log_odds
+from imaging.checks.rating_habits import INVERTED
 from imaging.checks.words import counted
 from imaging.types import LIDC_SCALES, AnnotationSet, LabelIssue
-
-_INVERTED = ("lobulation", "spiculation")
-"""In about a hundred LIDC scans some readers used these two scales backwards (TCIA's notes on the collection)."""
 
 _HU_SPREAD = 75.0
 """Standard deviation of an upper quartile in HU between scanners and reconstruction kernels."""
@@ -161,7 +159,7 @@ def _inverted(sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> Iterato
 
 def _compared(mark: Mark, others: list[Mapping[str, int]]) -> _Rated | None:
     as_read, inverted = [], []
-    for name in _INVERTED:
+    for name in INVERTED:
         low, high = LIDC_SCALES[name]
         own = mark.finding.characteristics.get(name)
         theirs = [ratings[name] for ratings in others if name in ratings]
@@ -184,7 +182,7 @@ def _inverted_issue(one: _Rated, turned: int, rated: int, score: float, builder:
             f"{turned} of {counted(number=rated, noun='lesion')} that others rated too. The scale may have been "
             "inverted."
         ),
-        evidence={"kind": "inverted-scale", "characteristics": list(_INVERTED), "lesions": turned, "rated": rated},
+        evidence={"kind": "inverted-scale", "characteristics": list(INVERTED), "lesions": turned, "rated": rated},
         features={
             "kind_inverted_scale": 1.0,
             "gap_as_read": one.as_read,

@@ -17,7 +17,7 @@ _STEP_MM = 0.5
 _REACH_MM = 6.0
 _MOST_POINTS = 320
 _LEAST_POINTS = 12
-_LUNG_BELOW_HU = -600.0
+LUNG_BELOW_HU = -600.0
 _LEAST_SHELL = 8
 _SHRINK = 1e-2
 
@@ -69,7 +69,7 @@ def levels_of(box: Surroundings) -> tuple[float, float]:
     """
     core = float(np.median(box.values[box.signed_mm <= 0.5 * float(box.signed_mm.min())]))
     shell = box.values[box.signed_mm > 2 * box.half_mm]
-    lung = shell[shell < _LUNG_BELOW_HU]
+    lung = shell[shell < LUNG_BELOW_HU]
     if len(lung) >= _LEAST_SHELL:
         return core, float(np.median(lung))
     return core, float(np.percentile(shell, 25)) if len(shell) else core

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from imaging.checks.once import once
+from imaging.checks.surroundings import surroundings_of
 from imaging.masks.boxes import box_spans
 from imaging.masks.build import mask_from_sphere, mask_from_voxels
 from imaging.types import Case, Finding, Mask
@@ -75,21 +75,13 @@ def _look(case: Case, finding: Finding) -> ImageEvidence | None:
     if mask is None:
         return None
     spacing = case.volume.grid.spacing_mm
+    box = surroundings_of(case=case, finding=finding, mask=mask)
     pads = [max(1, round(_SHELL_MM / step)) for step in spacing]
-    low = [max(0, start - pad) for start, pad in zip(mask.origin, pads, strict=True)]
-    high = [
-        min(size, start + extent + pad)
-        for start, extent, pad, size in zip(mask.origin, mask.voxels.shape, pads, case.volume.grid.shape, strict=True)
-    ]
-    values = case.volume.hounsfield[tuple(slice(a, b) for a, b in zip(low, high, strict=True))].astype(np.float32)
-    inside: NDArray[np.bool_] = np.zeros(values.shape, dtype=np.bool_)
-    inside[
-        tuple(
-            slice(start - a, start - a + size)
-            for start, a, size in zip(mask.origin, low, mask.voxels.shape, strict=True)
-        )
-    ] = mask.voxels
-    away = ndimage.distance_transform_edt(~inside, sampling=spacing)
+    near = tuple(
+        slice(max(0, start - low - pad), start - low + extent + pad)
+        for start, low, extent, pad in zip(mask.origin, box.low, mask.voxels.shape, pads, strict=True)
+    )
+    values, inside, away = box.values[near], box.inside[near], box.outside_mm[near]
     # The first voxel around holds partial volume of whatever is inside.
     shell = values[(away > max(spacing[1:])) & (away <= _SHELL_MM + max(spacing[1:]))]
     lung = shell[shell < _LUNG_BELOW_HU]

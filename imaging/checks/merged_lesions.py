@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from imaging.checks.issues import COMMON_FEATURES, IssueBuilder
 from imaging.checks.once import once
 from imaging.checks.outline_evidence import evidence_on
 from imaging.checks.outline_references import MODEL, Reference, nodule_marks, references_of
-from imaging.checks.places import centre_of, equivalent_diameter_mm
+from imaging.checks.places import centre_of, equivalent_diameter_mm, finding_reach_mm
 from imaging.checks.probability import from_log_odds
 from imaging.checks.words import counted, millimetres
 from imaging.errors import NotApplicable
@@ -139,6 +140,8 @@ def _look(
 ) -> _Seen:
     case, parameters = builder.case, builder.parameters
     two, one, part = [], 0, 0
+    # Far candidates are told by their distance; few are left to be looked up in the outline.
+    centre, reach = centre_of(finding), finding_reach_mm(finding=finding)
     pairs = []
     for other in sets:
         if other.set_id == item.set_id:
@@ -154,7 +157,9 @@ def _look(
         (
             candidate
             for candidate in (candidates_of(case=case) if case.prediction is not None else ())
-            if candidate.probability >= parameters.candidate_floor and mask_holds(mask, candidate.centre_mm)
+            if candidate.probability >= parameters.candidate_floor
+            and math.dist(centre, candidate.centre_mm) <= reach
+            and mask_holds(mask, candidate.centre_mm)
         ),
         key=lambda candidate: (-candidate.probability, candidate.centre_mm),
     )

@@ -18,7 +18,7 @@ from scipy import ndimage
 from imaging.agreement.overlap import align
 from imaging.checks.base import CheckParameters
 from imaging.checks.deviation import Deviation, measure_deviation
-from imaging.checks.image_edge import ImageEdge, image_edge, levels_of
+from imaging.checks.image_edge import LUNG_BELOW_HU, ImageEdge, image_edge, levels_of
 from imaging.checks.issues import Features
 from imaging.checks.once import once
 from imaging.checks.outline_references import Reference
@@ -107,7 +107,7 @@ def _evidence(
         }
     features |= _agreed(case, deviations, edge)
     features |= _lobes(case, finding, mask, references)
-    features |= _ends(case, finding, mask)
+    features |= _ends(case, finding, mask, parameters.least_contrast_hu)
     return OutlineEvidence(deviations, edge, features)
 
 
@@ -171,11 +171,12 @@ def _depth(voxels: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], spacing: tup
     return float(ndimage.distance_transform_edt(voxels, sampling=spacing).max()) if voxels.any() else 0.0
 
 
-def _ends(case: Case, finding: Finding, mask: Mask) -> dict[str, float | None]:
+def _ends(case: Case, finding: Finding, mask: Mask, least_contrast_hu: float) -> dict[str, float | None]:
     """Return how dense the image is beyond the end slices, over their own area, against core and lung."""
     box = surroundings_of(case=case, finding=finding, mask=mask)
     core, around = levels_of(box)
-    if core <= around:
+    # Lung beyond lung goes on for ever; it is air outside the body that would make it look dense.
+    if core < max(around + least_contrast_hu, LUNG_BELOW_HU):
         return {}
     areas = np.count_nonzero(box.inside, axis=(1, 2))
     filled = np.flatnonzero(areas)

@@ -78,6 +78,9 @@ APART: Mapping[str, tuple[float, float, float, float]] = {
 }
 """Share of ratings that lie at least 1, 2, 3 and 4 points from the median of at least two other readers."""
 
+INVERTED = ("lobulation", "spiculation")
+"""In about a hundred LIDC scans some readers used these two scales backwards (TCIA's notes on the collection)."""
+
 _DOUBT = 1.0
 """Sheets added to every rating of a group: what a few hundred never gave is rare and not impossible."""
 

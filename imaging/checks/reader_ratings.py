@@ -12,7 +12,7 @@ from imaging.checks.image_evidence import image_evidence
 from imaging.checks.issues import IssueBuilder
 from imaging.checks.places import centre_of, finding_diameter_mm
 from imaging.checks.probability import from_log_odds
-from imaging.checks.rating_habits import COUNTS, expected_rating, share_apart, tail_share
+from imaging.checks.rating_habits import COUNTS, INVERTED, expected_rating, share_apart, tail_share
 from imaging.checks.words import counted
 from imaging.types import LIDC_SCALES, AnnotationSet, Finding, LabelIssue
 
@@ -27,12 +27,12 @@ FEATURES = {
     "own_sheets": "other nodules that this reader rated",
 }
 
-_PRIOR = 0.05
+_PRIOR = 0.015
 _LEAST_SHEETS = 4
 _SPREAD = 1.0
 _FROM_GAP = 1.5
 # Log-odds for each unit of surprise: what others of the same nodule say counts most.
-_OTHERS, _HABIT, _OWN, _TEXTURE = 0.9, 0.35, 0.8, 0.6
+_OTHERS, _HABIT, _OWN, _TEXTURE = 0.9, 0.3, 0.5, 0.6
 _AIRY_HU, _SOLID_HU = -600.0, -100.0
 
 
@@ -119,6 +119,8 @@ def _surprises(
         rating = finding.characteristics[scale]
         given = [sheet[scale] for sheet in sheets if scale in sheet and _on_scale(scale, sheet[scale])]
         gap = abs(rating - median(given)) if len(given) >= 2 else None
+        if gap is not None and _read_backwards(scale, rating, median(given), gap):
+            continue
         usual = [one[scale] for one in rest if scale in one]
         own = abs(residual - median(usual)) if len(usual) >= _LEAST_SHEETS else None
         yield _Surprise(
@@ -140,6 +142,11 @@ def _texture_gap(finding: Finding, rating: int, builder: IssueBuilder) -> float 
         return None
     dense = min(max((image.core_hu - _AIRY_HU) / (_SOLID_HU - _AIRY_HU), 0.0), 1.0)
     return abs(rating - (1.0 + 4.0 * dense))
+
+
+def _read_backwards(scale: str, rating: int, usual: float, gap: float) -> bool:
+    """Say whether a rating fits the others' better turned round: for *inverted-scale*, over the whole reading."""
+    return scale in INVERTED and abs(sum(LIDC_SCALES[scale]) - rating - usual) < gap
 
 
 def _on_scale(scale: str, rating: int) -> bool:

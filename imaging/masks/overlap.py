@@ -10,17 +10,17 @@ from imaging.types import Mask
 
 def shared_voxels(first: Mask, second: Mask) -> int:
     """Return how many voxels belong to both regions. Raises GeometryError ``another-grid`` if their grids differ."""
-    if first.grid is not second.grid and first.grid.digest != second.grid.digest:
+    if first.grid is not second.grid and first.grid != second.grid and first.grid.digest != second.grid.digest:
         raise GeometryError("another-grid", "Regions on different grids cannot be compared voxel by voxel.")
-    low = [max(a, b) for a, b in zip(first.origin, second.origin, strict=True)]
-    high = [
-        min(a + size_a, b + size_b)
-        for a, b, size_a, size_b in zip(
-            first.origin, second.origin, first.voxels.shape, second.voxels.shape, strict=True
-        )
-    ]
-    if any(end <= start for start, end in zip(low, high, strict=True)):
-        return 0
+    low: list[int] = []
+    high: list[int] = []
+    for a, b, size_a, size_b in zip(first.origin, second.origin, first.voxels.shape, second.voxels.shape, strict=True):
+        start, end = max(a, b), min(a + size_a, b + size_b)
+        # Most pairs are far apart, and told by one axis.
+        if end <= start:
+            return 0
+        low.append(start)
+        high.append(end)
     cuts = [
         mask.voxels[tuple(slice(start - o, end - o) for start, end, o in zip(low, high, mask.origin, strict=True))]
         for mask in (first, second)

@@ -113,7 +113,7 @@ class _Made:
     def places(self) -> tuple[PointMm, ...]:
         """Every place to ask about: where any setting has a label, and none nearer than ``ASKED_APART_MM`` to another.
 
-        Readers' outlines of one nodule have their middles fractions of a voxel apart, and each answer costs eight looks.
+        Readers' outlines of one nodule have their middles fractions of a voxel apart; an answer costs eight looks.
         """
         kept: list[PointMm] = []
         for place in self._labelled:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +37,26 @@ class Grid:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance in mm between neighbouring slices, rows and columns, from the affine (never SliceThickness)."""
-        steps = np.linalg.norm(self.matrix[:3, :3], axis=0)
-        return (float(steps[0]), float(steps[1]), float(steps[2]))
+        return _spacing_mm(self)
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) over shape, affine to the micrometre, and frame of reference."""
-        rounded = [[f"{value:.6f}" for value in row] for row in self.affine]
-        text = json.dumps([list(self.shape), rounded, self.frame_of_reference_uid], separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _digest(self)
+
+
+# Every comparison of two outlines asks for both, of the one or two grids of a case.
+@lru_cache(maxsize=64)
+def _spacing_mm(grid: Grid) -> tuple[float, float, float]:
+    steps = np.linalg.norm(grid.matrix[:3, :3], axis=0)
+    return (float(steps[0]), float(steps[1]), float(steps[2]))
+
+
+@lru_cache(maxsize=64)
+def _digest(grid: Grid) -> str:
+    rounded = [[f"{value:.6f}" for value in row] for row in grid.affine]
+    text = json.dumps([list(grid.shape), rounded, grid.frame_of_reference_uid], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

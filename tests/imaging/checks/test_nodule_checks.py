@@ -104,12 +104,24 @@ def test_nothing_is_said_about_candidates_of_sizes_that_were_not_validated() -> 
         reader("a"),
         predicted=prediction(
             candidate(centre_mm=LEFT_LUNG, diameter_mm=35.0, probability=0.99),
-            candidate(centre_mm=RIGHT_LUNG, diameter_mm=3.0, probability=0.99),
+            candidate(centre_mm=RIGHT_LUNG, diameter_mm=2.5, probability=0.99),
         ),
     )
     assert missing(looked_at) == ()
     abstained = MissingNodule().abstentions(case=looked_at, parameters=CHEST_CT_NODULES)
-    assert ["35.0 mm" in abstained[0].message, "3.0 mm" in abstained[1].message] == [True, True]
+    assert ["35.0 mm" in abstained[0].message, "2.5 mm" in abstained[1].message] == [True, True]
+
+
+def test_a_candidate_that_measures_a_little_too_small_is_judged_and_what_is_surer_stays_surer() -> None:
+    scores = []
+    for probability in (0.3, 0.9, 0.99, 0.999, 0.9999):
+        small = candidate(centre_mm=LEFT_LUNG, diameter_mm=3.2, probability=probability)
+        (issue,) = MissingNodule().run(
+            case=case(reader("a"), predicted=prediction(small)),
+            parameters=replace(CHEST_CT_NODULES, report_from=0.01),
+        )
+        scores.append(issue.score)
+    assert scores == sorted(set(scores))
 
 
 def test_a_label_without_any_prediction_near_it_is_the_first_to_be_doubted() -> None:
