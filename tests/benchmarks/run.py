@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.benchmarks import lines, record
 from tests.benchmarks.ingest import measure as ingest
 from tests.benchmarks.labels import measure as labels
+from tests.benchmarks.ledger import measure as ledger
 from tests.benchmarks.lines import Line
 from tests.benchmarks.model import measure as model
 from tests.benchmarks.scan import measure as scan
@@ -45,6 +46,7 @@ class Group:
 GROUPS = (
     Group("labels", labels.NAMES, labels.measured),
     Group("record", record.NAMES, record.measured),
+    Group("ledger", ledger.NAMES, ledger.measure),
     Group("ingest", ingest.NAMES, ingest.measure),
     Group("model", model.NAMES, model.measure),
     Group("scan", scan.NAMES, scan.measure),

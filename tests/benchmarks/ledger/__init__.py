@@ -1,0 +1,1 @@
+"""What the record costs on PostgreSQL with every commit synced: appending, overhead, verification, proofs."""
