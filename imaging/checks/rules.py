@@ -11,6 +11,7 @@ from imaging.checks.dataset_issues import located_issue
 from imaging.checks.probability import BROKEN_RULE
 from imaging.checks.rules_subjects import Subject, holds, subjects_of
 from imaging.checks.rules_terms import Rule, RuleSet, Scalar, Severity
+from imaging.checks.rules_words import said_value
 from imaging.checks.subgroups import GROUPINGS, subgroup_notes
 from imaging.facts.finding_features import MODEL_FEATURES
 from imaging.facts.types import DatasetFacts
@@ -163,12 +164,9 @@ def _values(rule: Rule, subject: Subject) -> dict[str, Scalar | None]:
 
 
 def _said(rule: Rule, subject: Subject) -> str:
-    values = [f"{name} is {_short(value)}" for name, value in _values(rule, subject).items() if value is not None]
+    given = _values(rule, subject)
+    values = [said_value(name=name, value=value) for name, value in given.items() if value is not None]
     return f" Here {', '.join(values[:_SHOWN])}." if values else ""
-
-
-def _short(value: Scalar) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else repr(value)[:60]
 
 
 def _evidence(rule: Rule, subject: Subject) -> dict[str, object]:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from django.core.exceptions import ObjectDoesNotExist
 
 from imaging.agreement.intervals import proportion
+from imaging.evaluation.froc import Truth
 from imaging.scoring.calibrator import calibration_as_json, shipped_calibration
 from imaging.scoring.recalibrate import NOTHING_SETTLED, Recalibration, Settled, recalibration_from
+from imaging.scoring.subjects import LEAST_REACH_MM
+from qaservice.analysis.golden import golden_cases, truths_of
 from qaservice.analysis.models import AnalysisRun, Flag, FlagObservation, FlagState, RunCalibration
+from qaservice.common.errors import Unavailable
 from qaservice.projects.models import Project
 
 LABEL_WRONG, LABEL_RIGHT = "label-wrong", "label-right"
 """The outcomes that say whether a flag was right; whatever else was decided tells nothing about probabilities."""
 
 CONFIDENCE = 0.95
+ABSENT, SPURIOUS = "missing_nodule", "spurious_label"
+"""The checks that a golden set's truth, places and sizes, can say to be right or wrong."""
+
 BEFORE_VERDICTS = "probability_before_verdicts"
 
 
@@ -73,9 +81,34 @@ def settled_of(*, project: Project) -> list[Settled]:
     return [Settled(lead_of(row), _before_verdicts(row), row.flag.outcome == LABEL_WRONG) for row in ordered]
 
 
+def golden_of(*, project: Project) -> list[Settled]:
+    """Return what the golden set says of flags that nobody has settled: its truth is known without a verdict.
+
+    Frozen truths are places and sizes, so that they speak of two checks alone: a missing nodule is right where the
+    truth holds one, a spurious label where it holds nothing. What lies on an excluded truth teaches nothing, nor does
+    a flag on the set that the truth was taken from, or one whose truth is no longer what was frozen.
+    """
+    found = []
+    for case in golden_cases(project=project):
+        try:
+            truths = truths_of(case)
+        except Unavailable:
+            # Whoever measures on the case is told; here it only teaches nothing.
+            continue
+        flags = Flag.objects.filter(project=project, series=case.series, check_name__in=[ABSENT, SPURIOUS])
+        open_ = flags.exclude(state=FlagState.SETTLED).exclude(annotation_set=case.annotation_set)
+        rows = FlagObservation.objects.filter(flag__in=open_, ambiguous=False).select_related("flag")
+        newest = {row.flag_id: row for row in rows.order_by("run__number", "part")}
+        for row in sorted(newest.values(), key=lambda one: one.flag.number):
+            wrong = _wrong_by_truth(row.flag, truths)
+            if wrong is not None and lead_of(row) == row.flag.check_name:
+                found.append(Settled(row.flag.check_name, _before_verdicts(row), wrong))
+    return found
+
+
 def recalibration_of(*, project: Project) -> Recalibration:
-    """Return what the project's verdicts so far make of the shipped calibration."""
-    return recalibration_from(settled=settled_of(project=project))
+    """Return what the project's verdicts so far, and its golden set, make of the shipped calibration."""
+    return recalibration_from(settled=[*settled_of(project=project), *golden_of(project=project)])
 
 
 def calibration_record(*, run: AnalysisRun) -> RunCalibration:
@@ -145,6 +178,20 @@ def checks_in(observation: FlagObservation) -> tuple[str, ...]:
 def lead_of(observation: FlagObservation) -> str:
     """Return the check that led in an observation; in one of before several could join, the flag's own."""
     return observation.check_name or observation.flag.check_name
+
+
+def _wrong_by_truth(flag: Flag, truths: Sequence[Truth]) -> bool | None:
+    place = (flag.x_mm, flag.y_mm, flag.z_mm)
+    here = [one for one in truths if math.dist(place, one.centre_mm) <= _reach_mm(flag, one)]
+    if any(not one.included for one in here):
+        return None
+    return bool(here) if flag.check_name == ABSENT else not here
+
+
+def _reach_mm(flag: Flag, truth: Truth) -> float:
+    """Return within how many mm a flag and a truth are one place: the truth's radius; the label's, where it is one."""
+    own = flag.radius_mm if flag.check_name == SPURIOUS else 0.0
+    return max((truth.diameter_mm or 0.0) / 2, own, LEAST_REACH_MM)
 
 
 def _before_verdicts(observation: FlagObservation) -> float:
