@@ -32,16 +32,19 @@ def take_the_guards_away() -> None:
             cursor.execute("PRAGMA foreign_keys = OFF")
             cursor.execute("PRAGMA ignore_check_constraints = ON")
             cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-            for (name,) in cursor.fetchall():
-                cursor.execute(f'DROP TRIGGER "{name}"')
+            for (trigger,) in cursor.fetchall():
+                cursor.execute(f"DROP TRIGGER {name(trigger)}")
             return
         for model in models_of(*REGULATED):
-            table = connection.ops.quote_name(model._meta.db_table)
+            table = name(model._meta.db_table)
             # A superuser's word; it switches foreign keys off as well.
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
-            for one in model._meta.constraints:
-                if isinstance(one, models.CheckConstraint):
-                    cursor.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{one.name}"')
+            cursor.execute(
+                "SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = %s::regclass",
+                [table],
+            )
+            for (constraint,) in cursor.fetchall():
+                cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name(constraint)}")
 
 
 @contextmanager
