@@ -42,10 +42,13 @@ def _parts(name: str) -> tuple[str, str, str]:
     *before, last = name.split(".", maxsplit=2) if "." in name else ["", name]
     opening = next((part for part in before if part in _OPENINGS), "")
     inner = [part for part in (*before, *last.split(".")) if part and part not in _SILENT and part not in _OPENINGS]
-    words = " ".join(inner).replace("_", " ").split()
+    # Only what follows an underscore is an ending: a category's name may end in "mm" too.
+    words = "_".join(inner).split("_")
     unit = ""
     if len(words) > 1 and words[-1] in _UNITS:
         unit = _UNITS[words.pop()]
     elif len(words) > 1 and words[-1] in _BARE:
-        unit = "share" if words.pop() == "share" else ""
+        ending = words.pop()
+        unit = "share" if ending == "share" else ""
+        words = ["number", "of", *words] if ending == "count" else words
     return opening, " ".join(words), unit

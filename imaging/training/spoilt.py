@@ -111,15 +111,8 @@ class _Made:
 
     @property
     def places(self) -> tuple[PointMm, ...]:
-        """Every place to ask about: where any setting has a label, and none nearer than ``ASKED_APART_MM`` to another.
-
-        Readers' outlines of one nodule have their middles fractions of a voxel apart; an answer costs eight looks.
-        """
-        kept: list[PointMm] = []
-        for place in self._labelled:
-            if not kept or _nearest(place, kept)[1] > ASKED_APART_MM:
-                kept.append(place)
-        return tuple(kept)
+        """Every place to ask about, for all places where any setting has a label (``asked_of``)."""
+        return asked_of(self._labelled)
 
     @property
     def _labelled(self) -> tuple[PointMm, ...]:
@@ -219,6 +212,18 @@ def _labels(known: KnownScan, seed: int) -> tuple[_Labels, ...]:
             done = spoil_labels(annotation_sets=honest, case=scan, seed=10 * seed + number, wishes=wishes)
             found.append(_Labels(readers, rate, done.annotation_sets, done.errors, excused))
     return tuple(found)
+
+
+def asked_of(places: Sequence[PointMm]) -> tuple[PointMm, ...]:
+    """Return the places to ask a model about for all of these: none nearer than ``ASKED_APART_MM`` to another.
+
+    Readers' outlines of one nodule have their middles fractions of a voxel apart, and an answer costs eight looks.
+    """
+    kept: list[PointMm] = []
+    for place in places:
+        if not kept or _nearest(place, kept)[1] > ASKED_APART_MM:
+            kept.append(place)
+    return tuple(kept)
 
 
 def _nearest(place: PointMm, others: Sequence[PointMm]) -> tuple[PointMm, float]:

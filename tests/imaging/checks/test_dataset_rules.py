@@ -95,7 +95,7 @@ def test_an_impossible_combination_is_found_and_the_rule_proposes_a_category() -
     assert (issue.finding_id, issue.check, issue.check_version) == ("a", "rule:a-rule", "1")
     assert issue.score == 0.97
     assert "This cannot be." in issue.reason
-    assert "characteristics.malignancy is 5" in issue.reason
+    assert "the malignancy is 5" in issue.reason
     [proposal] = issue.proposals
     assert (proposal.action, proposal.category) == (Action.RECATEGORISE, Category.NODULE_GE_3MM)
     assert issue.evidence["features"] == {"characteristics.malignancy": 5.0, "diameter_mm": 8.0}

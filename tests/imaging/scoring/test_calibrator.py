@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imaging.checks.registry import REGISTRY
 from imaging.inference.bundle import load_bundle, shipped_bundle
 from imaging.scoring.calibrator import (
     UNCALIBRATED,
@@ -152,7 +153,13 @@ def test_the_shipped_calibration_reads_and_says_where_it_comes_from() -> None:
         for name in ("seeds", "code", "weights_sha256", "examples", "date"):
             assert name in shipped.provenance
         bundle = load_bundle(shipped_bundle(), expected_sha256=None)
+        # Another bundle wants another fit: its probabilities are other numbers.
         assert shipped.provenance["weights_sha256"] == bundle.weights_sha256
+        assert shipped.provenance["bundle_sha256"] == bundle.identity.bundle_sha256
+        versions = {check.name: check.version for check in REGISTRY}
+        assert {name: model.version for name, model in shipped.models.items() if name in versions} == {
+            name: versions[name] for name in shipped.models if name in versions
+        }
 
 
 def test_without_a_calibration_every_score_is_the_checks_own() -> None:

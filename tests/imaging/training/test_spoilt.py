@@ -1,13 +1,14 @@
 """Spoilt cases: kept on disk, made anew where what was kept no longer fits, with every kind often enough."""
 
 from collections import Counter
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imaging.inference.bundle import load_bundle, shipped_bundle
+from imaging.phantom.chest import chest_phantom
 from imaging.phantom.label_errors import ErrorKind, Severity
 from imaging.training import spoilt
 from imaging.training.spoilt import HIGH_COUNT, Rate, spoilt_cases, wishes_for
@@ -74,3 +75,18 @@ def test_what_lacks_a_field_of_today_is_made_anew() -> None:
     old = object.__new__(Inner)
     object.__setattr__(old, "one", 1)
     assert not spoilt._complete(make_dataclass("Outer", [("inner", tuple)], frozen=True)((old,)))
+
+
+def test_a_nodule_that_a_vessel_hides_is_in_no_readers_set_and_no_flag_on_it_counts() -> None:
+    known = chest_phantom(seed=7, shape=(36, 96, 96), spacing_mm=(2.5, 2.5, 2.5), nodule_count=4)
+    first, *rest = known.nodules
+    hidden = replace(known, nodules=(replace(first, shows=False), *rest))
+    seen, excused = spoilt._that_shows(hidden)
+    assert first.nodule_id not in {one.nodule_id for one in seen.nodules}
+    assert ("", first.centre_mm) in {(one.set_id, one.place_mm) for one in excused}
+
+
+def test_places_nearer_than_a_voxel_are_asked_about_once_and_each_label_gets_its_answer() -> None:
+    near = [(0.0, 0.0, 0.0), (0.5, 0.0, 0.0), (0.0, 3.0, 0.0)]
+    assert spoilt.asked_of(near) == (near[0], near[2])
+    assert spoilt._nearest(near[1], spoilt.asked_of(near)) == (near[0], 0.5)
