@@ -19,8 +19,8 @@ from imaging.types import AnalysisOutcome, Case, CheckOutcome, LabelIssue, Lesio
 RAN = "ran"
 NOT_APPLICABLE = "not-applicable"
 
-COLLECTED_SHARE = 0.25
-"""Checks are asked for what they hold a quarter as likely as the reporting threshold: calibration may raise it."""
+COLLECTED_SHARE = 0.1
+"""Checks are asked for what they hold a tenth as likely as the reporting threshold: calibration may raise it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def analyse(*, case: Case, parameters: AnalysisParameters, checks: Sequence[Chec
 def collected(
     *, case: Case, parameters: CheckParameters, checks: Sequence[Check]
 ) -> tuple[tuple[LabelIssue, ...], tuple[CheckOutcome, ...]]:
-    """Return what the checks say before any calibration, from a quarter of the reporting threshold, and how each ended.
+    """Return what the checks say before any calibration, from a tenth of the reporting threshold, and how each ended.
 
     Raises ValueError for two checks of one name.
     """

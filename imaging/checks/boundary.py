@@ -34,8 +34,9 @@ from imaging.types import Action, Case, Finding, LabelIssue, Mask, Proposal, Rej
 _EDGE_WEIGHT = 0.5
 """What the image's edge counts beside another reader's outline where it is found all around."""
 
-_WITHIN = 0.15
-"""Highest reasoned score where no difference exceeds its tolerance: only a calibration may make more of the numbers."""
+_WITHIN = 0.19
+"""What a reasoned score is held down to where no difference exceeds its tolerance: only a calibration may make more of
+such numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def _outline(
     score = pool(opinions=tuple(opinions)) if opinions else 0.0
     kind = _kind(deviations, edge, mask, parameters)
     if kind == "within":
-        score = min(score, _WITHIN)
+        score *= _WITHIN
     if score < parameters.report_from:
         return
     centre = centroid(mask)

@@ -18,6 +18,7 @@ from qaservice.analysis import patterns
 from qaservice.analysis.calibration import (
     calibration_record,
     checks_in,
+    golden_of,
     past_precision,
     precision_of,
     probability_of,
@@ -25,6 +26,7 @@ from qaservice.analysis.calibration import (
     recalibration_of_run,
     settled_of,
 )
+from qaservice.analysis.golden import add_golden_case
 from qaservice.analysis.models import (
     AnalysisRun,
     Flag,
@@ -44,7 +46,7 @@ from qaservice.labels.models import AnnotationSet, Finding, FindingRevision
 from qaservice.labels.services import identify_reader
 from qaservice.projects.models import Project
 from qaservice.review.selectors import unassigned_places
-from tests.factories.records import PASSWORD, Site, assign_first_three, make_flag, make_run, make_site
+from tests.factories.records import PASSWORD, PLACE, Site, assign_first_three, make_flag, make_run, make_site
 from tests.imaging.readers.label_makers import CENTRE_MM
 from tests.imaging.scoring.examples import issue
 from tests.qaservice.analysis.golden_site import deliver
@@ -132,6 +134,32 @@ def test_what_is_learnt_from_is_the_probability_before_any_verdict() -> None:
     settle(Flag.objects.get(), "label-wrong")
     (learnt,) = settled_of(project=site.project)
     assert (learnt.check, learnt.probability, learnt.label_was_wrong) == ("boundary", 0.9, True)
+
+
+def test_the_golden_set_says_what_no_verdict_has_said_yet() -> None:
+    site = make_site(flags=2)
+    x, y, z = PLACE
+    # The second annotator's nodule lies 40 mm beside the place of the two flags.
+    there = about(site, check="missing_nodule", finding_id=None, place_mm=(x + 41.0, y, z), score=0.7)
+    stored(site, run_of(site, 2), there)
+    assert golden_of(project=site.project) == []
+    add_golden_case(series=site.series, annotation_set=site.sets[1], synthetic=True, actor=SYSTEM, reason="a test")
+    found = golden_of(project=site.project)
+    assert sorted((one.check, one.probability, one.label_was_wrong) for one in found) == [
+        ("missing_nodule", 0.7, True),
+        ("missing_nodule", 0.8, False),
+        ("missing_nodule", 0.8, False),
+    ]
+    assert recalibration_of(project=site.project).verdicts == {"missing_nodule": 3}
+    settle(site.flags[0], "label-right")
+    assert len(golden_of(project=site.project)) == 2
+    assert recalibration_of(project=site.project).verdicts == {"missing_nodule": 3}
+
+
+def test_a_flag_on_the_golden_set_itself_teaches_nothing() -> None:
+    site = make_site(flags=1)
+    add_golden_case(series=site.series, annotation_set=site.sets[0], synthetic=True, actor=SYSTEM, reason="a test")
+    assert golden_of(project=site.project) == []
 
 
 def test_an_ambiguous_place_teaches_nothing_about_probabilities() -> None:
