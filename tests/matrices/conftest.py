@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from django.db import connections
 from tests.compliance import databases
 from tests.matrices import site
 from tests.plugins.postgres import database_name, django_settings, temporary_database
+
+Backup = Callable[[], AbstractContextManager[object]]
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +82,22 @@ def populated(request: pytest.FixtureRequest) -> site.Place:
     place: site.Place = request.getfixturevalue("on_sqlite" if request.param == "sqlite" else "on_postgres")
     assert connections["default"].vendor == request.param
     return place
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def fresh(
+    request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: object
+) -> Iterator[tuple[site.Place, Backup]]:
+    """A copy of the populated project for one test, on each database, and the way to put another one in force."""
+    with django_db_blocker.unblock():
+        if request.param == "sqlite":
+            path, place = request.getfixturevalue("sqlite_populated")
+            own = place.copied_to(tmp_path / "data")
+            with own.in_force(), databases.fresh_sqlite(path, tmp_path / "record.sqlite3"):
+                yield own, lambda: databases.fresh_sqlite(path, tmp_path / "backup.sqlite3")
+        else:
+            url = request.getfixturevalue("postgres_url")
+            name, place = request.getfixturevalue("postgres_populated")
+            own = place.copied_to(tmp_path / "data")
+            with own.in_force(), databases.fresh_postgres(url, name):
+                yield own, lambda: databases.fresh_postgres(url, name)
