@@ -53,6 +53,17 @@ MONOTONE = {
     "deviation_mm": 1,
     "model_deviation_mm": 1,
     "others_deviation_mm": 1,
+    "agreed_shift_mm": 1,
+    "agreed_over_mm": 1,
+    "agreed_under_mm": 1,
+    "edge_shift_mm": 1,
+    "edge_left_mm": 1,
+    "goes_on": 1,
+    "agreed_missing_mm": 1,
+    "others_surprise": 1,
+    "habit_surprise": 1,
+    "own_gap": 1,
+    "texture_gap": 1,
     "confirming_readers": -1,
     "displaced_overlap": 1,
     "displaced_agreement": 1,
@@ -60,9 +71,18 @@ MONOTONE = {
 """Numbers that may only raise (1) or lower (-1) the probability, for every check: otherwise nobody could explain it."""
 
 MONOTONE_OF = {
+    # Where nothing but the candidate is known, the order of the flags is that of the candidates.
     ("missing_nodule", "model_probability"): 1,
-    ("spurious_label", "model_probability"): -1,
-    ("spurious_label", "model_sensitivity_at_size"): 1,
+    ("missing_nodule", "model_rank"): -1,
+    ("missing_nodule", "place_probability"): 1,
+    ("missing_nodule", "marking_readers"): 1,
+    ("spurious_label", "place_probability"): -1,
+    ("spurious_label", "candidate_probability"): -1,
+    ("spurious_label", "model_sensitivity"): 1,
+    ("merged_lesions", "second_probability"): 1,
+    ("merged_lesions", "readers_with_two"): 1,
+    ("merged_lesions", "readers_with_one"): -1,
+    ("merged_lesions", "lobe_thickness"): 1,
 }
 
 
