@@ -102,7 +102,10 @@ def test_the_trail_can_be_narrowed_to_one_person_and_kind(visitor: Visitor):
     page.get_by_role("button", name="Show").click()
     rows = page.locator("tbody tr")
     assert rows.count() == 12
-    assert set(rows.locator("td:nth-child(2)").all_inner_texts()) == {"Lea"}
+    # The name, and beneath it the role in which she acted.
+    assert {tuple(text.split("\n")) for text in rows.locator("td:nth-child(2)").all_inner_texts()} == {
+        ("Lea", "QA lead")
+    }
 
 
 def test_the_record_verifies_from_the_portal(visitor: Visitor):
