@@ -7,7 +7,7 @@ its table, its record, its column, its event; and nothing else may be accused.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -64,9 +64,7 @@ def every(monkeypatch: pytest.MonkeyPatch) -> None:
     every_problem(monkeypatch)
 
 
-def alterations(
-    row: models.Model, columns: Iterator[str] | tuple[str, ...], *, emptied: bool
-) -> Iterator[tuple[str, Any]]:
+def alterations(row: models.Model, columns: Iterable[str], *, emptied: bool) -> Iterator[tuple[str, Any]]:
     """Yield (column, another value) of a row."""
     fields = {str(field.column): field for field in row._meta.concrete_fields}
     stored = values_of(row)
@@ -81,23 +79,34 @@ def all_columns(model: type[models.Model]) -> tuple[str, ...]:
 
 
 def written_once(model: type[models.Model]) -> list[Iterator[Alteration]]:
-    """Alterations of a row that has an entry of its own, emptyings of another, and of one that lies under a root."""
+    """Alterations of rows that have an entry of their own, emptyings of others, and of rows that lie under a root."""
     table, key = model._meta.db_table, str(model._meta.pk.column)
     rows = list(models.QuerySet(model).select_related("event").order_by("pk"))
     lone = [row for row in rows if not together(row)]
-    many = next(row for row in rows if together(row))
+    many = [row for row in rows if together(row)]
 
-    def alone(row: Any, *, emptied: bool) -> Iterator[Alteration]:
-        for column, value in alterations(row, all_columns(model), emptied=emptied):
+    def alone(row: Any, columns: list[str], *, emptied: bool) -> Iterator[Alteration]:
+        for column, value in alterations(row, columns, emptied=emptied):
             yield Alteration(row, column, value, (table, str(row.pk), column, str(row.event_id)))
 
-    def under_a_root() -> Iterator[Alteration]:
-        for column, value in alterations(many, all_columns(model), emptied=False):
-            record = str(value) if column == key else str(many.pk)
+    def under_a_root(row: Any, columns: list[str]) -> Iterator[Alteration]:
+        for column, value in alterations(row, columns, emptied=False):
+            record = str(value) if column == key else str(row.pk)
             named = column if column == "event_id" else ""
-            yield Alteration(many, column, value, (table, record, named, str(many.event_id)))
+            yield Alteration(row, column, value, (table, record, named, str(row.event_id)))
 
-    return [alone(lone[0], emptied=False), alone(lone[1], emptied=True), under_a_root()]
+    columns = all_columns(model)
+    return [
+        *(alone(row, part, emptied=False) for row, part in dealt(lone[0::2], columns)),
+        *(alone(row, part, emptied=True) for row, part in dealt(lone[1::2], columns)),
+        *(under_a_root(row, part) for row, part in dealt(many, columns)),
+    ]
+
+
+def dealt(rows: list[Any], columns: tuple[str, ...]) -> list[tuple[Any, list[str]]]:
+    """Deal the columns to the rows in turn: one row is altered in one column at a time, a table in several."""
+    assert rows, "a table has no row to alter"
+    return [(row, list(columns[place :: len(rows)])) for place, row in enumerate(rows)]
 
 
 def together(row: Any) -> bool:
@@ -105,35 +114,43 @@ def together(row: Any) -> bool:
 
 
 def histories(history: type[models.Model]) -> list[Iterator[Alteration]]:
-    """Alterations of the last row of one object's history, of another's first, and emptyings of that one's last."""
+    """Alterations of the last rows of some objects' histories, of others' first, and emptyings of those ones' last."""
     subject = subject_model(history)
     table, key = subject._meta.db_table, subject._meta.pk.attname
     rows = models.QuerySet(history).order_by("history_id")
-    last, other = rows.filter(history_type="~").reverse()[:2]
-    first = rows.filter(**{key: getattr(other, key)}).first()
+    stepped = list(rows.filter(history_type="~"))
+    last, other = stepped[0::2], stepped[1::2]
+    first = [rows.filter(**{key: getattr(row, key)}).first() for row in other]
 
-    def of(row: Any, *, emptied: bool) -> Iterator[Alteration]:
-        for column, value in alterations(row, all_columns(history), emptied=emptied):
+    def of(row: Any, columns: list[str], *, emptied: bool) -> Iterator[Alteration]:
+        for column, value in alterations(row, columns, emptied=emptied):
             yield Alteration(row, column, value, (table, str(getattr(row, key)), column, str(row.event_id)))
 
-    return [of(last, emptied=False), of(first, emptied=False), of(other, emptied=True)]
+    columns = all_columns(history)
+    return [
+        *(of(row, part, emptied=False) for row, part in dealt(last, columns)),
+        *(of(row, part, emptied=False) for row, part in dealt(first, columns)),
+        *(of(row, part, emptied=True) for row, part in dealt(other, columns)),
+    ]
 
 
 def live(model: type[models.Model]) -> list[Iterator[Alteration]]:
-    """Alterations of one live row and emptyings of another; operational columns are no part of the record."""
+    """Alterations of some live rows and emptyings of others; operational columns are no part of the record."""
     history = models.QuerySet(history_model(model)).order_by("history_id")
     attname = model._meta.pk.attname
+    rows = list(models.QuerySet(model).order_by("pk"))
 
-    def of(row: models.Model, *, emptied: bool) -> Iterator[Alteration]:
+    def of(row: models.Model, columns: list[str], *, emptied: bool) -> Iterator[Alteration]:
         said = history.filter(**{attname: row.pk}).last()
-        for column, value in alterations(row, tracked_columns(model), emptied=emptied):
+        for column, value in alterations(row, columns, emptied=emptied):
             named = "" if column == model._meta.pk.column else column
             yield Alteration(row, column, value, (model._meta.db_table, str(row.pk), named, str(said.event_id)))
 
-    # The latest two objects: their last history row is a step of the filler's.
-    stepped = history.filter(history_type="~").reverse().values_list(attname, flat=True)[:2]
-    one, other = (models.QuerySet(model).get(pk=key) for key in stepped)
-    return [of(one, emptied=False), of(other, emptied=True)]
+    columns = tracked_columns(model)
+    return [
+        *(of(row, part, emptied=False) for row, part in dealt(rows[0::2], columns)),
+        *(of(row, part, emptied=True) for row, part in dealt(rows[1::2], columns)),
+    ]
 
 
 def rounds(rows: list[Iterator[Alteration]]) -> Iterator[list[Alteration]]:
