@@ -40,7 +40,7 @@ def vulnerable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "examine", hostile.examine)
     # A test's function answers with the service's classes, which only the service's own may.
     monkeypatch.setattr("imaging.sandbox.sandbox._packages", lambda function: frozenset({"imaging", "qaservice"}))
-    monkeypatch.setattr(reading, "PARSER_LIMITS", SandboxLimits(seconds=12.0, memory_bytes=1 << 30))
+    monkeypatch.setattr(reading, "PARSER_LIMITS", SandboxLimits(seconds=5.0, memory_bytes=1 << 30))
 
 
 def delivery() -> dict[str, bytes]:
