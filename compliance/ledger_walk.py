@@ -43,6 +43,8 @@ class Walk:
     _links: Links = field(default_factory=Links)
     _times: Times = field(default_factory=Times)
     _missing_from: int | None = None
+    # Ids under which sealed events stand now.
+    _renamed: list[object] = field(default_factory=list)
     # Places whose event is missing, or is another than the one that was sealed there.
     _unfit: list[tuple[LedgerEntry, Event | None, str]] = field(default_factory=list)
 
@@ -68,8 +70,8 @@ class Walk:
             if event is not None:
                 found.append((index, event))
                 yield from self.disclosure.note(index, event)
-        for _, event in found:
-            waiting.pop(event.pk, None)
+        for key in [*(event.pk for _, event in found), *self._renamed]:
+            waiting.pop(key, None)
         yield from self._judge(found, sealed=True)
         yield from self._judge_waiting(waiting, damaged)
 
@@ -147,6 +149,7 @@ class Walk:
             true = other_id(event, entry.event_id, entry.leaf_hash)
             if true is not None:
                 self.loose.explained.add(true.pk)
+                self._renamed.append(event.pk)
                 what = f"({event.kind}, {true.pk}): its id was altered to {event.pk}"
                 return _of_event(entry.index, true.pk, what, "id"), true
         return _of_event(entry.index, entry.event_id, f"the event {entry.event_id} {absent}"), None
