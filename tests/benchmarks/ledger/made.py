@@ -1,5 +1,7 @@
 """A long ledger made quickly: valid events and rows written by COPY past the triggers, then sealed by the sealer.
 
+The same events as a kit are written by ``made_kit``: to export them row by row would take longer than to verify them.
+
 Of ten events about a case, one opens it and one renames it, each with its history row, and eight look at it.
 """
 
@@ -70,7 +72,7 @@ def _copy(first: int, last: int) -> None:
     """Write the cases from ``first`` up to ``last``, each table over a connection of its own."""
     with ExitStack() as stack:
         streams = {}
-        for table, rows in _case(first).items():
+        for table, rows in case_of(first).items():
             writer = connections.create_connection("default")
             stack.callback(writer.close)
             cursor = stack.enter_context(writer.cursor()).cursor
@@ -79,16 +81,20 @@ def _copy(first: int, last: int) -> None:
             columns = ", ".join(f'"{name}"' for name in rows[0])
             streams[table] = stack.enter_context(cursor.copy(f"COPY {table} ({columns}) FROM STDIN"))
         for number in range(first, last):
-            for table, rows in _case(number).items():
+            for table, rows in case_of(number).items():
                 for row in rows:
-                    streams[table].write_row(tuple(row.values()))
+                    streams[table].write_row([_copied(value) for value in row.values()])
 
 
-def _case(number: int) -> dict[str, list[Row]]:
+def _copied(value: object) -> object:
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def case_of(number: int) -> dict[str, list[Row]]:
     """Return the rows of one case by table; of equal numbers they are the same."""
     source = random.Random(SEED * 1_000_000_007 + number)
     case: Row = {
-        "id": _uuid(source),
+        "id": uuid_of(source),
         "revision": 0,
         "title": "",
         "state": "open",
@@ -102,9 +108,9 @@ def _case(number: int) -> dict[str, list[Row]]:
     for place in range(EVENTS_A_CASE):
         index = number * EVENTS_A_CASE + place
         at = START + datetime.timedelta(milliseconds=10 * index)
-        event = {"id": _uuid(source), "txid": index + 1000}
+        event = {"id": uuid_of(source), "txid": index + 1000}
         if place >= CHANGES_A_CASE:
-            events.append(_event(source, event, "case.viewed", at, case, {"page": "viewer", "blinded": True}, []))
+            events.append(event_of(source, event, "case.viewed", at, case, {"page": "viewer", "blinded": True}, []))
             continue
         case = {**case, "revision": place + 1, "title": f"Case {number}, {place}"}
         change = {
@@ -116,17 +122,17 @@ def _case(number: int) -> dict[str, list[Row]]:
             "history_type": "~" if place else "+",
             "history_date": at,
         }
-        changes.append({**change, "tags": json.dumps(case["tags"])})
+        changes.append(change)
         kind, payload = ("case.changed", {"revision": place + 1}) if place else ("case.opened", {})
-        events.append(_event(source, event, kind, at, case, payload, [_entry(change)]))
+        events.append(event_of(source, event, kind, at, case, payload, [_entry(change)]))
     return {
         EVENT: events,
-        CASE: [{**case, "tags": json.dumps(case["tags"]), "last_seen": None}],
+        CASE: [{**case, "last_seen": None}],
         HISTORY: changes,
     }
 
 
-def _event(
+def event_of(
     source: random.Random, event: Row, kind: str, at: datetime.datetime, case: Row, payload: Row, rows: list[Row]
 ) -> Row:
     salts = {name: source.randbytes(16).hex() for name in payload}
@@ -140,22 +146,27 @@ def _event(
         "subject_type": "case",
         "subject_id": str(case["id"]),
         "project_key": "bench",
-        "payload": json.dumps(payload),
-        "salts": json.dumps(salts),
-        "commitments": json.dumps(commitments),
-        "rows": json.dumps(rows),
+        "payload": payload,
+        "salts": salts,
+        "commitments": commitments,
+        "rows": rows,
     }
 
 
-def _entry(change: Row) -> Row:
-    """Return what an event says of a history row; the digest covers the row as the database gives it back."""
-    values = {
+def values_of(change: Row) -> Row:
+    """Return the canonical values of a history row as the database gives it back."""
+    return {
         **change,
         "id": str(change["id"]),
         "event_id": str(change["event_id"]),
         "history_date": utc_text(change["history_date"]),
         "score": repr(change["score"]),
     }
+
+
+def _entry(change: Row) -> Row:
+    """Return what an event says of a history row."""
+    values = values_of(change)
     return {
         "table": CASE,
         "id": values["id"],
@@ -167,5 +178,5 @@ def _entry(change: Row) -> Row:
     }
 
 
-def _uuid(source: random.Random) -> uuid.UUID:
+def uuid_of(source: random.Random) -> uuid.UUID:
     return uuid.UUID(int=source.getrandbits(128), version=4)
