@@ -80,7 +80,8 @@ def test_the_margin_that_a_guideline_asks_for_is_no_bias() -> None:
     wide = grown(mask=NODULE, by_mm=2.0)
     assert edge_of(wide, offset_mm=2.0).bias_mm == pytest.approx(edge_of(wide).bias_mm - 2.0)
     margin = BoundaryConvention(margin_mm=2.0, contour=Contour.INSIDE)
-    asked = replace(EVERYTHING, boundary_convention=margin)
+    # An outline that lies where it was asked for is held for right, so its numbers are heard far below any report.
+    asked = replace(EVERYTHING, boundary_convention=margin, report_from=1e-6)
     (issue,) = Boundary().run(case=on_image(wide, model=True), parameters=asked)
     assert abs(features_of(issue=issue)["edge_bias_mm"]) < 0.8
 
