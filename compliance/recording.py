@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.db import models, transaction
+from django.db import DEFAULT_DB_ALIAS, models, transaction
 
 from compliance.base import VersionedModel
 from compliance.errors import AnonymousActor, BlankReason, LostRace, UnrecordedChange, UnregisteredEvent
@@ -17,7 +17,7 @@ from compliance.events import event_rows
 from compliance.ledger.canonical import canonical_bytes
 from compliance.ledger.commitments import commitment, new_salt
 from compliance.models import Event
-from compliance.recorded_history import write_history
+from compliance.recorded_history import insert, write_history
 from compliance.running import CURRENT, OPERATOR, SYSTEM, Actor, Change, current_change
 
 __all__ = [
@@ -92,16 +92,7 @@ def change(
     """
     _require(kind=kind, actor=actor, reason=reason, subject=subject)
     with transaction.atomic():
-        running = Change(
-            event_id=uuid.uuid4(),
-            kind=kind,
-            occurred_at=datetime.datetime.now(tz=datetime.UTC),
-            actor=actor,
-            reason=reason.strip(),
-            subject=subject,
-            project_key=project_key,
-            payload=dict(payload or {}),
-        )
+        running = _begun(kind, actor, reason, subject, project_key, payload)
         token = CURRENT.set(running)
         try:
             yield running
@@ -120,8 +111,12 @@ def record_event(
     payload: Mapping[str, Any] | None = None,
 ) -> uuid.UUID:
     """Record something that happened without changing a row (a login, an export, a view); return the event's id."""
-    with change(kind, actor=actor, reason=reason, subject=subject, project_key=project_key, payload=payload) as running:
-        return running.event_id
+    _require(kind=kind, actor=actor, reason=reason, subject=subject)
+    running = _begun(kind, actor, reason, subject, project_key, payload)
+    # One statement, so a transaction of its own where none is open; in an open one it fails with all the others.
+    with transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS):
+        _append(running)
+    return running.event_id
 
 
 def compare_and_swap(
@@ -164,6 +159,26 @@ def _require(*, kind: str, actor: Actor, reason: str, subject: tuple[str, str]) 
         raise ValueError(f"{kind} needs a subject: the type and id of what it is about")
 
 
+def _begun(
+    kind: str,
+    actor: Actor,
+    reason: str,
+    subject: tuple[str, str],
+    project_key: str,
+    payload: Mapping[str, Any] | None,
+) -> Change:
+    return Change(
+        event_id=uuid.uuid4(),
+        kind=kind,
+        occurred_at=datetime.datetime.now(tz=datetime.UTC),
+        actor=actor,
+        reason=reason.strip(),
+        subject=subject,
+        project_key=project_key,
+        payload=dict(payload or {}),
+    )
+
+
 def _append(running: Change) -> None:
     salts = {name: new_salt() for name in running.payload}
     commitments = {
@@ -171,25 +186,21 @@ def _append(running: Change) -> None:
     }
     # Names that are no text, too, have no canonical form.
     canonical_bytes(commitments)
-    events: models.QuerySet[Event] = models.QuerySet(Event)
-    events.bulk_create(
-        [
-            Event(
-                id=running.event_id,
-                kind=running.kind,
-                occurred_at=running.occurred_at,
-                actor_id=running.actor.id,
-                actor_name=running.actor.name,
-                actor_role=running.actor.role,
-                simulated=running.actor.simulated,
-                reason=running.reason,
-                subject_type=running.subject[0],
-                subject_id=running.subject[1],
-                project_key=running.project_key,
-                payload=running.payload,
-                salts=salts,
-                commitments=commitments,
-                rows=event_rows(running),
-            )
-        ]
+    event = Event(
+        id=running.event_id,
+        kind=running.kind,
+        occurred_at=running.occurred_at,
+        actor_id=running.actor.id,
+        actor_name=running.actor.name,
+        actor_role=running.actor.role,
+        simulated=running.actor.simulated,
+        reason=running.reason,
+        subject_type=running.subject[0],
+        subject_id=running.subject[1],
+        project_key=running.project_key,
+        payload=running.payload,
+        salts=salts,
+        commitments=commitments,
+        rows=event_rows(running),
     )
+    insert(event, fields=Event._meta.local_concrete_fields, returning=(), using=DEFAULT_DB_ALIAS)

@@ -69,6 +69,8 @@ def utc_text(moment: datetime.datetime) -> str:
 def _column(field: models.Field[object, object], value: object) -> Json:
     if value is None or isinstance(value, bool | str):
         return value
+    if isinstance(value, uuid.UUID):
+        return str(value)
     if isinstance(field, models.JSONField):
         return _document(value)
     if isinstance(value, int):
@@ -81,7 +83,7 @@ def _column(field: models.Field[object, object], value: object) -> Json:
         return value.isoformat()
     if isinstance(value, bytes | memoryview):
         return bytes(value).hex()
-    if isinstance(value, Decimal | uuid.UUID | datetime.timedelta):
+    if isinstance(value, Decimal | datetime.timedelta):
         return str(value)
     raise TypeError(f"{field.name}: a column of {type(value).__name__} cannot be part of the record")
 

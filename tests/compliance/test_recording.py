@@ -8,7 +8,8 @@ import uuid
 from decimal import Decimal
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from compliance import recording
 from compliance.events import event_document, is_bulk
@@ -120,6 +121,27 @@ def test_an_event_without_rows_keeps_its_payload_and_says_who_is_simulated(datab
     assert event.simulated
     assert str(event) == "case.viewed of case 7"
     assert event_document(event)["occurred_at"].endswith("Z")
+
+
+def test_an_event_by_itself_is_one_statement_and_one_commit(database: str) -> None:
+    record_event("case.viewed", actor=ANN, reason="why", subject=SUBJECT)
+    with CaptureQueriesContext(connection) as sent:
+        record_event("case.viewed", actor=ANN, reason="why", subject=SUBJECT, payload={"page": "3"})
+    assert [query["sql"].split()[0] for query in sent] == ["INSERT"]
+    assert Event.objects.count() == 2
+
+
+def test_an_event_that_the_database_refuses_takes_the_open_transaction_with_it(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = uuid.uuid4()
+    monkeypatch.setattr(recording.uuid, "uuid4", lambda: same)
+    record_event("case.viewed", actor=ANN, reason="why", subject=SUBJECT)
+    with transaction.atomic():
+        with pytest.raises(IntegrityError):
+            record_event("case.viewed", actor=ANN, reason="again", subject=SUBJECT)
+        assert transaction.get_rollback()
+    assert Event.objects.get().reason == "why"
 
 
 def test_a_payload_without_canonical_form_undoes_the_whole_change(database: str) -> None:
