@@ -62,13 +62,19 @@ def pairs() -> Iterator[tuple[Any, Any]]:
     """Two rows of a kind from each table, alone and of many; none that say the same: they would not change places."""
     for model in models_of(TableClass.WRITE_ONCE):
         rows = list(models.QuerySet(model).select_related("event").order_by("pk"))
-        alone = [pair for pair in combinations([row for row in rows if not together(row)], 2) if differ(*pair)]
-        yield alone[0]
+        yield unlike([row for row in rows if not together(row)])
         one, other = [row for row in rows if together(row)][:2]
         if differ(one, other):
             yield one, other
-    for found in (list(histories()), list(live())):
-        yield from zip(found[::2], found[1::2], strict=True)
+    for model in models_of(TableClass.VERSIONED):
+        yield unlike(list(models.QuerySet(model).order_by("pk")))
+    found = list(histories())
+    yield from zip(found[::2], found[1::2], strict=True)
+
+
+def unlike(rows: list[Any]) -> tuple[Any, Any]:
+    """Return the first two rows that say different things under their keys."""
+    return next(pair for pair in combinations(rows, 2) if differ(*pair))
 
 
 def differ(one: models.Model, other: models.Model) -> bool:
