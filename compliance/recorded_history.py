@@ -220,19 +220,25 @@ def insert(row: models.Model, *, fields: Fields, returning: Fields, using: str) 
     longer than carrying it out does.
     """
     connection: Any = connections[using]
-    key = (type(row), connection.vendor, *fields, None, *returning)
-    text = _STATEMENTS.get(key)
-    if text is None:
-        query = sql.InsertQuery(type(row))
-        query.insert_values(fields, [row])
-        compiler: Any = query.get_compiler(using)
-        compiler.returning_fields = returning
-        ((text, _),) = compiler.as_sql()
-        _STATEMENTS[key] = text
     values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
+    if any(hasattr(value, "as_sql") for value in values):
+        # What the database works out has a statement of its own.
+        text, values = _compiled(row, fields, returning, using)
+    else:
+        key = (type(row), connection.vendor, *fields, None, *returning)
+        text = _STATEMENTS.get(key) or _STATEMENTS.setdefault(key, _compiled(row, fields, returning, using)[0])
     with connection.cursor() as cursor:
         cursor.execute(text, values)
         return tuple(connection.ops.fetch_returned_insert_columns(cursor, ())) if returning else ()
+
+
+def _compiled(row: models.Model, fields: Fields, returning: Fields, using: str) -> tuple[str, Sequence[Any]]:
+    query = sql.InsertQuery(type(row))
+    query.insert_values(fields, [row])
+    compiler: Any = query.get_compiler(using)
+    compiler.returning_fields = returning
+    ((text, values),) = compiler.as_sql()
+    return text, values
 
 
 def operational_only(row: models.Model, fields: Iterable[str] | None) -> bool:

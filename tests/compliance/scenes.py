@@ -12,7 +12,7 @@ ANN = Actor("ann", "Ann Reader", "reader")
 BOT = Actor("bot", "Simulated reader", "reader", simulated=True)
 
 
-def open_case(*, title: str = "Nodule", slices: int = 0, project_key: str = "lung", **values: Any) -> Case:
+def open_case(*, title: Any = "Nodule", slices: int = 0, project_key: str = "lung", **values: Any) -> Case:
     case = Case(title=title, size_mm=Decimal("4.25"), score=0.1, tags=["a", 1, {"b": 0.5}], **values)
     with change(
         "case.opened", actor=ANN, reason="a new case", subject=("case", str(case.pk)), project_key=project_key

@@ -9,6 +9,8 @@ from decimal import Decimal
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Value
+from django.db.models.functions import Upper
 from django.test.utils import CaptureQueriesContext
 
 from compliance import recording
@@ -31,6 +33,7 @@ from compliance.recording import (
     registered_events,
 )
 from compliance.rows import row_digest, row_values
+from compliance.verification import verify_live
 from tests.compliance.scenes import ANN, BOT, open_case, rename_case
 from tests.compliance.testapp.models import Blob, Case, Slice
 
@@ -129,6 +132,13 @@ def test_an_event_by_itself_is_one_statement_and_one_commit(database: str) -> No
         record_event("case.viewed", actor=ANN, reason="why", subject=SUBJECT, payload={"page": "3"})
     assert [query["sql"].split()[0] for query in sent] == ["INSERT"]
     assert Event.objects.count() == 2
+
+
+def test_a_value_that_the_database_works_out_is_recorded_as_it_was_stored(database: str) -> None:
+    for title in (Upper(Value("worked out")), "plain", Upper(Value("again"))):
+        open_case(title=title)
+    assert list(Case.history.order_by("history_id").values_list("title", flat=True)) == ["WORKED OUT", "plain", "AGAIN"]
+    assert verify_live().ok
 
 
 def test_an_event_that_the_database_refuses_takes_the_open_transaction_with_it(
