@@ -86,7 +86,7 @@ def export(
     lineage = json.loads((training / "lineage.json").read_text())
     known = UNMEASURED if measured is None else json.loads(measured.read_text())
     if judged is not None:
-        known = {**known, **_stated(json.loads(judged.read_text()))}
+        known = {**known, **stated(json.loads(judged.read_text()))}
     for folder in ("configs", "models", "docs"):
         (bundle / folder).mkdir(parents=True, exist_ok=True)
     for name in (*GRAPH, REFERENCE, PLACE_WEIGHTS, *PLACE_GRAPH, PLACE_REFERENCE):
@@ -110,7 +110,8 @@ def export(
     return pin(bundle, name=NAME, version=version)
 
 
-def _stated(judged: dict[str, dict[str, object]]) -> dict[str, object]:
+def stated(judged: dict[str, dict[str, object]]) -> dict[str, object]:
+    """Return what a bundle's metadata say of a judgement: its scope, what it misses, and the figures."""
     found = judged["phantoms"]["detectability_at_1_fp"]
     assert isinstance(found, dict)
     return {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imaging.evaluation.froc import Detection
+from imaging.inference.applicability import validated_for
 from imaging.inference.bundle import METADATA, Bundle, load_bundle
 from imaging.phantom.chest import WantedNodule, chest_phantom
 from imaging.phantom.dicom import write_series
@@ -20,6 +21,7 @@ from imaging.training.judge import Share, judge_background, judge_phantoms
 from imaging.training.judged import OWN, Judged, Known, figures, kept_judgement
 from imaging.training.own_lesions import own_lesions
 from imaging.training.scans import read_scan
+from imaging.training.state import state
 from imaging.types import Candidate, Prediction
 from tests.imaging.inference.conftest import make_bundle, write_manifest
 
@@ -122,6 +124,28 @@ def test_a_judgement_holds_for_a_bundle_that_only_says_more_of_itself_and_for_no
     assert len(asked) == 2
     assert kept_judgement(tmp_path / "kept" / "phantom-0.json") == judged[0]
     assert judged[0].known[0].shows in (True, False)
+
+
+def test_a_bundle_states_what_it_was_judged_to_do_and_answers_as_before(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path)
+    before = load_bundle(folder, expected_sha256=None)
+    found = {"answers_digest": before.answers_digest, "detectability_at_1_fp": {"4-6 mm, solid, 1.25 mm": "7/8"}}
+    judged = tmp_path / "judged.json"
+    judged.write_text(json.dumps({"phantoms": found, "phantoms_digest": "left out"}))
+    digest = state(bundle=folder, judged=judged, version="2")
+    after = load_bundle(folder, expected_sha256=digest)
+    assert (after.answers_digest, after.identity.version) == (before.answers_digest, "2")
+    assert "1 to 3 mm" in validated_for(after.settings.applicability)
+    assert after.settings.detectability is not None
+    assert [(cell.found, cell.of) for cell in after.settings.detectability.cells] == [(7, 8)]
+    # A new card is pinned by stating the same again.
+    (folder / "docs").mkdir()
+    (folder / "docs" / "README.md").write_text("what it cannot do")
+    assert state(bundle=folder, judged=judged, version="2") != digest
+    judged.write_text(json.dumps({"phantoms": {**found, "answers_digest": "of another"}}))
+    with pytest.raises(ValueError, match="answers otherwise"):
+        state(bundle=folder, judged=judged, version="3")
+    assert load_bundle(folder, expected_sha256=None).identity.version == "2"
 
 
 def test_parts_judge_every_scan_once_and_together_they_are_the_whole(tmp_path: Path, asked: list[str]) -> None:
