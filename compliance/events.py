@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import models
@@ -18,27 +18,38 @@ from compliance.shapes import current_shape
 
 CHUNK = 500
 
+# What an entry says of one row, and of many, as text.
+SINGLE = ("table", "id", "op", "shape", "digest", "marks")
+BULK = ("table", "op", "label", "shape", "key", "root", "marks")
+
+EVENT_FIELDS = (
+    "id",
+    "kind",
+    "occurred_at",
+    "actor_id",
+    "actor_name",
+    "actor_role",
+    "simulated",
+    "reason",
+    "subject_type",
+    "subject_id",
+    "project_key",
+    "payload",
+    "salts",
+    "commitments",
+    "rows",
+    "txid",
+)
+
 
 def event_document(event: Event) -> dict[str, Json]:
     """Return an event as kits hold it: every column, with its time as UTC text."""
-    return {
-        "id": str(event.id),
-        "kind": event.kind,
-        "occurred_at": utc_text(event.occurred_at),
-        "actor_id": event.actor_id,
-        "actor_name": event.actor_name,
-        "actor_role": event.actor_role,
-        "simulated": event.simulated,
-        "reason": event.reason,
-        "subject_type": event.subject_type,
-        "subject_id": event.subject_id,
-        "project_key": event.project_key,
-        "payload": event.payload,
-        "salts": event.salts,
-        "commitments": event.commitments,
-        "rows": event.rows,
-        "txid": event.txid,
-    }
+    return document_of({name: getattr(event, name) for name in EVENT_FIELDS})
+
+
+def document_of(values: Mapping[str, Any]) -> dict[str, Json]:
+    """Return the same of an event's plain values by the names in ``EVENT_FIELDS``."""
+    return {**values, "id": str(values["id"]), "occurred_at": utc_text(values["occurred_at"])}
 
 
 def event_leaf(event: Event) -> bytes:
@@ -124,6 +135,14 @@ def fetch(model: type[models.Model], column: str, keys: Sequence[Any]) -> Iterat
         yield from models.QuerySet(model).filter(**{f"{column}__in": keys[start : start + CHUNK]}).order_by("pk")
 
 
-def is_bulk(entry: dict[str, Any]) -> bool:
+def require_readable(entry: Mapping[str, Any]) -> None:
+    """Raise KeyError or TypeError unless an entry says of its rows what ``row_entry`` or ``bulk_entry`` does."""
+    bulk = is_bulk(entry)
+    texts = all(isinstance(entry[name], str) for name in (BULK if bulk else SINGLE))
+    if not texts or (bulk and not isinstance(entry["count"], int)):
+        raise TypeError(entry)
+
+
+def is_bulk(entry: Mapping[str, Any]) -> bool:
     """Tell a bulk entry from the entry of one row."""
     return "root" in entry

@@ -7,7 +7,7 @@ fit each other; so an altered event, an altered leaf and an altered link can be 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -43,6 +43,22 @@ class Links:
     def lose(self) -> None:
         """A place is missing: whatever follows it cannot be judged by its link."""
         self._before = None
+
+    def follows(self, places: Sequence[tuple[bytes, str]]) -> bool:
+        """Tell whether the (leaf, link) of a stretch follow what was read before, each link the one before it."""
+        if self._before is None or list(self._before.values()) != [None]:
+            return False
+        (previous,) = self._before
+        for leaf, link in places:
+            previous = chain.link_hash(previous=previous, leaf=leaf)
+            if previous.hex() != link:
+                return False
+        return True
+
+    def take(self, places: Sequence[tuple[bytes, str]]) -> None:
+        """Take a stretch that follows."""
+        self.leaf, link = places[-1]
+        self.vouched, self._before = "", {bytes.fromhex(link): None}
 
     def faults(self, entry: LedgerEntry, leaf: str) -> Iterator[tuple[str, str]]:
         """Yield (what is wrong with a place, the column); ``leaf`` is that of its event, "" where there is none."""
@@ -87,6 +103,22 @@ class Times:
     _sealed: list[tuple[int, datetime.datetime]] = field(default_factory=list)
     _latest: datetime.datetime | None = None
 
+    def in_order(self, places: Sequence[tuple[int, datetime.datetime, datetime.datetime]]) -> bool:
+        """Tell whether ``note`` would find nothing in a stretch of (index, time of sealing, time of the event)."""
+        slack = _slack()
+        latest = self._latest or places[0][2]
+        before = self._sealed[-1][1] if self._sealed else places[0][1]
+        for _, sealed, occurred in places:
+            if occurred < latest - LONGEST_CHANGE or not max(occurred, before) - slack <= sealed <= self._now + slack:
+                return False
+            latest, before = max(latest, occurred), sealed
+        return True
+
+    def take(self, places: Sequence[tuple[int, datetime.datetime, datetime.datetime]]) -> None:
+        """Take a stretch that is in order."""
+        self._latest = max([occurred for _, _, occurred in places] + ([self._latest] if self._latest else []))
+        self._sealed = [*self._sealed, *((index, sealed) for index, sealed, _ in places[-2:])][-2:]
+
     def note(self, entry: LedgerEntry, event: Event) -> None:
         """Take the next place, whose event is as it was sealed."""
         if self._latest is not None and event.occurred_at < self._latest - LONGEST_CHANGE:
@@ -99,7 +131,7 @@ class Times:
         if "sealed_at" in entry.get_deferred_fields() or entry.sealed_at is None:
             self._found.append(of_place(entry.index, "its time of sealing cannot be read", "sealed_at"))
             return
-        slack = datetime.timedelta(seconds=int(getattr(settings, "CLOCK_SECONDS", CLOCK_SECONDS)))
+        slack = _slack()
         if entry.sealed_at < event.occurred_at - slack:
             what = "it was sealed before its event happened: the clock was set back, or its time of sealing was altered"
             self._found.append(of_place(entry.index, what, "sealed_at"))
@@ -120,6 +152,10 @@ class Times:
             return of_place(index, "its time of sealing is later than that of the event after it", "sealed_at")
         what = "the clock was set back before it was sealed, or its time of sealing was altered"
         return of_place(entry.index, what, "sealed_at")
+
+
+def _slack() -> datetime.timedelta:
+    return datetime.timedelta(seconds=int(getattr(settings, "CLOCK_SECONDS", CLOCK_SECONDS)))
 
 
 def of_place(index: int, what: str, column: str, *, event_id: str = "") -> Problem:

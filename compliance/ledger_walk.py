@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,16 +10,20 @@ from django.db import models
 
 from compliance.altered_events import Restorer, other_id
 from compliance.events import event_leaf
+from compliance.intact import Reader
 from compliance.ledger.canonical import NotCanonical
 from compliance.ledger_order import Links, Times, of_place
 from compliance.loose_rows import LooseRows
 from compliance.models import Event, LedgerEntry
 from compliance.problems import DAMAGED, Damaged, Problem, read_all
 from compliance.recording import registered_events
-from compliance.row_checks import check_rows
+from compliance.registry import recorded_models
+from compliance.row_checks import check_rows, sealed_rows, unnamed_rows
 from compliance.tree_checks import Disclosure, TreeWatch
 
 CHUNK = 100
+# Places that are read at once where nothing was altered.
+STRETCH = 500
 # Altered events whose altered field is looked for: it takes some hundred queries each.
 MOST = 100
 
@@ -40,6 +45,10 @@ class Walk:
     sealed: int = 0
     unsealed: int = 0
     rows: int = 0
+    _reader: Reader = field(default_factory=Reader)
+    # Places that were read as intact, and how many rows of each model their events name.
+    _intact: list[range] = field(default_factory=list)
+    _named: Counter[type[models.Model]] = field(default_factory=Counter)
     _links: Links = field(default_factory=Links)
     _times: Times = field(default_factory=Times)
     _missing_from: int | None = None
@@ -53,6 +62,10 @@ class Walk:
         yield from self._before_the_first()
         start = 0
         while start < self.size:
+            stop = min(start + STRETCH, self.size)
+            if self._take(start, stop):
+                start = stop
+                continue
             stop = min(start + CHUNK, self.size)
             entries = dict(_entries(start, stop))
             if entries:
@@ -62,6 +75,7 @@ class Walk:
                 stop = self._next_place(stop)
             start = stop
         yield from self._gap(self.size)
+        yield from self._unnamed()
         yield from self._times.problems()
         waiting, damaged = self._waiting()
         found: Sealed = []
@@ -74,6 +88,34 @@ class Walk:
             waiting.pop(key, None)
         yield from self._judge(found, sealed=True)
         yield from self._judge_waiting(waiting, damaged)
+
+    def _take(self, start: int, stop: int) -> bool:
+        """Take a stretch that is intact and follows what was read; return False, having taken nothing, otherwise."""
+        stretch = self._reader.stretch(start, stop)
+        if stretch is None or not (self._links.follows(stretch.links) and self._times.in_order(stretch.times)):
+            return False
+        self._links.take(stretch.links)
+        self._times.take(stretch.times)
+        for leaf, _ in stretch.links:
+            self.watch.append(leaf)
+        for index, event in stretch.speaking:
+            # Without a problem: what is there of its payload fits.
+            list(self.disclosure.note(index, event))
+        self.sealed += stop - start
+        self.rows += stretch.rows.total()
+        self._named += stretch.rows
+        if self._intact and self._intact[-1].stop == start:
+            start = self._intact.pop().start
+        self._intact.append(range(start, stop))
+        return True
+
+    def _unnamed(self) -> Iterator[Problem]:
+        """Look for rows whose event is intact and does not name their table, where there are more than are named."""
+        for model in recorded_models():
+            more = sum(sealed_rows(model, places).count() for places in self._intact) - self._named[model]
+            self.rows += more
+            for places in self._intact if more else ():
+                yield from unnamed_rows(model, places, self.loose)
 
     def _before_the_first(self) -> Iterator[Problem]:
         rows: models.QuerySet[LedgerEntry] = models.QuerySet(LedgerEntry)

@@ -9,19 +9,19 @@ from typing import Any
 
 from django.db import models
 
-from compliance.events import is_bulk, record_identity
+from compliance.events import is_bulk, record_identity, require_readable
 from compliance.ledger import merkle
 from compliance.loose_rows import Gone, LooseRows, Short, marks
-from compliance.models import Event, RowShape
+from compliance.models import Event, LedgerEntry, RowShape
 from compliance.problems import Damaged, Problem, read_all
 from compliance.registry import recorded_models
 from compliance.rows import MARK_LENGTH, altered_field, row_digest, row_values
 from compliance.shapes import altered_shapes, current_shape, known_shapes
 
+UNNAMED = "its event does not name it"
+CHUNK = 500
+
 Identity = tuple[str, str, str | None]
-# What an entry says of one row, and of many; all of it text but the number of rows.
-SINGLE = ("table", "id", "op", "shape", "digest", "marks")
-BULK = ("table", "op", "label", "shape", "key", "root", "marks")
 
 
 @dataclass
@@ -67,15 +67,36 @@ def check_rows(events: Sequence[tuple[int | None, Event]], loose: LooseRows) -> 
             count += 1
             if isinstance(row, Damaged):
                 # Its event may be unreadable too; the event that named it reports it missing, in its place.
-                table = model._meta.db_table
-                message = f"{table} {row.key}: its stored bytes cannot be read"
-                yield Problem(message, table=table, record_id=str(row.key))
+                yield _unreadable(model, row)
                 continue
             yield from _check_row(expected[row.event_id], row, shapes, loose)
     for one in expected.values():
         yield from _missing(one, shapes, loose)
         yield from _check_bulk(one, shapes, loose)
     yield count
+
+
+def sealed_rows(model: type[models.Model], places: range) -> models.QuerySet[Any]:
+    """Return the rows of a model whose events were sealed at ``places``."""
+    entries: models.QuerySet[LedgerEntry] = models.QuerySet(LedgerEntry)
+    entries = entries.filter(index__range=(places[0], places[-1]))
+    return models.QuerySet(model).filter(event_id__in=entries.values("event_id"))
+
+
+def unnamed_rows(model: type[models.Model], places: range, loose: LooseRows) -> Iterator[Problem]:
+    """Hand ``loose`` the rows of a model whose events, intact and sealed at ``places``, do not name its table."""
+    for start in range(places.start, places.stop, CHUNK):
+        rows = sealed_rows(model, places[start - places.start :][:CHUNK]).select_related("event__entry").order_by("pk")
+        for row in read_all(rows):
+            if isinstance(row, Damaged):
+                yield _unreadable(model, row)
+                continue
+            expected, name = _expect(row.event.entry.index, row.event), record_identity(row)
+            table, key, history = str(name["table"]), str(name["id"]), name["history_id"]
+            single = any(one == table and (of is None) == (history is None) for one, _, of in expected.single)
+            if not single and (history is not None or table not in expected.bulk):
+                problem = expected.problem(f"{table} {key}: {UNNAMED}", table=table, record_id=key)
+                loose.strays.append((row, problem))
 
 
 def unexplained_rows(loose: LooseRows) -> Iterator[Problem]:
@@ -106,14 +127,16 @@ def shape_problems() -> Iterator[Problem]:
             yield Problem(message, table=table, record_id=wanted)
 
 
+def _unreadable(model: type[models.Model], row: Damaged) -> Problem:
+    table = model._meta.db_table
+    return Problem(f"{table} {row.key}: its stored bytes cannot be read", table=table, record_id=str(row.key))
+
+
 def _expect(index: int | None, event: Event) -> _Expected:
     expected = _Expected(index, event)
     for entry in event.rows:
-        if not all(isinstance(entry[name], str) for name in (BULK if is_bulk(entry) else SINGLE)):
-            raise TypeError(entry)
+        require_readable(entry)
         if is_bulk(entry):
-            if not isinstance(entry["count"], int):
-                raise TypeError(entry)
             expected.bulk[entry["table"]] = entry
         else:
             expected.single[(entry["table"], entry["id"], entry["history_id"])] = entry
@@ -129,7 +152,7 @@ def _check_row(
     bulk = expected.bulk.get(table) if history is None else None
     entry = single or bulk
     if entry is None:
-        problem = expected.problem(f"{table} {key}: its event does not name it", table=table, record_id=key)
+        problem = expected.problem(f"{table} {key}: {UNNAMED}", table=table, record_id=key)
         loose.strays.append((row, problem))
         return ()
     try:
@@ -164,7 +187,7 @@ def _check_bulk(expected: _Expected, shapes: Mapping[str, tuple[str, ...]], loos
         if merkle.root(sorted(bytes.fromhex(digest) for digest in digests.values())).hex() == entry["root"]:
             continue
         strange = _strange_rows(digests, entry["marks"])
-        what = "its event does not name it" if len(digests) > entry["count"] else "it was altered"
+        what = UNNAMED if len(digests) > entry["count"] else "it was altered"
         for key in strange:
             yield expected.problem(f"{table} {key}: {what}", table=table, record_id=key)
         if len(digests) < entry["count"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 
 from django.db import models
@@ -29,6 +29,27 @@ def row_values(instance: models.Model, *, columns: Collection[str] | None = None
     """
     fields = {str(field.column): field for field in instance._meta.concrete_fields}
     return {name: _column(fields[name], fields[name].value_from_object(instance)) for name in columns or fields}
+
+
+def row_reader(model: type[models.Model]) -> Callable[[Sequence[object]], dict[str, Json]]:
+    """Return what makes of a row's plain values the same as ``row_values`` of the instance.
+
+    The plain values are those of all columns in the model's order, as ``values_list`` of ``stored_names`` gives them.
+    """
+    fields = [(str(field.column), field) for field in model._meta.concrete_fields]
+
+    def read(values: Sequence[object]) -> dict[str, Json]:
+        return {
+            name: value if type(value) is str else _column(field, value)
+            for (name, field), value in zip(fields, values, strict=True)
+        }
+
+    return read
+
+
+def stored_names(model: type[models.Model]) -> list[str]:
+    """Return the names under which a query gives every column of a model, in the model's order."""
+    return [field.attname for field in model._meta.concrete_fields]
 
 
 def shape_id(*, table: str, columns: Collection[str]) -> str:
