@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from imaging.checks.base import Check, CheckParameters
-from imaging.checks.context import read_sets
+from imaging.checks.context import lesions_of
 from imaging.checks.registry import REGISTRY
 from imaging.errors import NotApplicable
-from imaging.masks.matching import match_lesions
 from imaging.scoring.calibrator import Calibration, calibrated, shipped_calibration
 from imaging.scoring.merge import merged
 from imaging.scoring.order import ordered
@@ -108,7 +107,7 @@ def scored(
 
 def _lesions(case: Case) -> tuple[Lesion, ...]:
     try:
-        return match_lesions(read_sets(case=case))
+        return lesions_of(case=case)
     except NotApplicable:
         return ()
 

@@ -77,7 +77,7 @@ class Ambiguous:
 
 def _issue(lesion: Lesion, sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> LabelIssue | None:
     parameters = builder.parameters
-    marks = tuple(mark for mark in marks_of(lesion=lesion, sets=sets) if is_nodule(finding=mark.finding))
+    marks = tuple(mark for mark in marks_of(case=builder.case, lesion=lesion) if is_nodule(finding=mark.finding))
     probability = _model_probability(marks, builder)
     if not marks or probability is None:
         return None

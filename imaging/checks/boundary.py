@@ -21,7 +21,8 @@ from imaging.checks.deviation import (
 )
 from imaging.checks.image_edge import ImageEdge
 from imaging.checks.issues import IssueBuilder, merged
-from imaging.checks.outline_evidence import OutlineEvidence, beyond_habit, evidence_on
+from imaging.checks.near import Others
+from imaging.checks.outline_evidence import OutlineEvidence, beyond_habit, evidence_on, habit_of
 from imaging.checks.outline_parts import extent_beyond
 from imaging.checks.outline_references import MODEL, Reference, nodule_marks, references_of
 from imaging.checks.places import equivalent_diameter_mm
@@ -115,19 +116,18 @@ class Boundary:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """The evidence on every outline, and of each set's."""
+    """The evidence on every outline, and how each set's reader draws."""
 
     evidence: Mapping[Finding, OutlineEvidence]
-    by_set: Mapping[str, Sequence[Finding]]
+    habits: Mapping[str, Others]
 
     def beyond_habit(self, mark: Mark) -> float | None:
-        others = [self.evidence[other] for other in self.by_set[mark.set_id] if other is not mark.finding]
-        return beyond_habit(evidence=self.evidence[mark.finding], others=others)
+        return beyond_habit(evidence=self.evidence[mark.finding], habit=self.habits[mark.set_id])
 
 
 def _look(judged: Sequence[tuple[Mark, tuple[Mark, ...]]], case: Case, parameters: CheckParameters) -> _Seen:
     evidence: dict[Finding, OutlineEvidence] = {}
-    by_set: dict[str, list[Finding]] = {}
+    by_set: dict[str, list[OutlineEvidence]] = {}
     for mark, others in judged:
         mask = mark.finding.mask
         if mask is None or equivalent_diameter_mm(mask=mask) > parameters.mass_limit_mm:
@@ -136,8 +136,8 @@ def _look(judged: Sequence[tuple[Mark, tuple[Mark, ...]]], case: Case, parameter
         evidence[mark.finding] = evidence_on(
             case=case, finding=mark.finding, mask=mask, references=references, parameters=parameters
         )
-        by_set.setdefault(mark.set_id, []).append(mark.finding)
-    return _Seen(evidence, by_set)
+        by_set.setdefault(mark.set_id, []).append(evidence[mark.finding])
+    return _Seen(evidence, {set_id: habit_of(own) for set_id, own in by_set.items()})
 
 
 def _boxed_reference(mark: Mark, case: Case, parameters: CheckParameters) -> bool:

@@ -141,7 +141,7 @@ class _Rated:
 def _inverted(sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> Iterator[LabelIssue]:
     by_set: dict[str, list[_Rated]] = {}
     for lesion in lesions_of(case=builder.case):
-        marks = [mark for mark in marks_of(lesion=lesion, sets=sets) if is_nodule(finding=mark.finding)]
+        marks = [mark for mark in marks_of(case=builder.case, lesion=lesion) if is_nodule(finding=mark.finding)]
         for mark in marks:
             others = [other.finding.characteristics for other in marks if other.set_id != mark.set_id]
             rated = _compared(mark, others)

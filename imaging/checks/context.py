@@ -6,12 +6,12 @@ What takes more than a look is computed once a case (``imaging.checks.once``), h
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from imaging.agreement.fusion import majority
 from imaging.checks.base import CheckParameters
+from imaging.checks.near import Places
 from imaging.checks.once import once
 from imaging.checks.places import (
     candidate_is_finding,
@@ -156,9 +156,32 @@ def candidates_at(*, case: Case, finding: Finding, margin_mm: float) -> tuple[Ca
     return _owned(case, margin_mm).get(finding, ())
 
 
+def candidates_near(*, case: Case, place_mm: PointMm, reach_mm: float) -> tuple[Candidate, ...]:
+    """Return the model's candidates whose centres are no farther than ``reach_mm`` from a place; none without a model.
+
+    The order is that of ``candidates_of``.
+    """
+    if case.prediction is None:
+        return ()
+    candidates = candidates_of(case=case)
+    places = once(
+        case=case, key="candidate_places", compute=lambda: Places(candidate.centre_mm for candidate in candidates)
+    )
+    return tuple(candidates[number] for number in places.within(place_mm=place_mm, mm=reach_mm))
+
+
 def findings_at(*, case: Case, candidate: Candidate, margin_mm: float) -> frozenset[Finding]:
     """Return the read findings that are one thing with a candidate of ``candidates_of``."""
-    return frozenset(finding for finding, here in _owned(case, margin_mm).items() if candidate in here)
+    owners = once(case=case, key=("findings_at", margin_mm), compute=lambda: _owners(_owned(case, margin_mm)))
+    return owners.get(candidate, frozenset())
+
+
+def _owners(owned: Mapping[Finding, tuple[Candidate, ...]]) -> dict[Candidate, frozenset[Finding]]:
+    found: dict[Candidate, set[Finding]] = {}
+    for finding, candidates in owned.items():
+        for candidate in candidates:
+            found.setdefault(candidate, set()).add(finding)
+    return {candidate: frozenset(findings) for candidate, findings in found.items()}
 
 
 def _owned(case: Case, margin_mm: float) -> dict[Finding, tuple[Candidate, ...]]:
@@ -166,14 +189,14 @@ def _owned(case: Case, margin_mm: float) -> dict[Finding, tuple[Candidate, ...]]
         candidates = sorted(candidates_of(case=case), key=lambda item: (-item.probability, item.centre_mm))
         if not candidates:
             return {}
-        places = np.array([item.centre_mm for item in candidates])
-        reaches = np.array([_candidate_reach_mm(item) for item in candidates])
+        places = Places(
+            (item.centre_mm for item in candidates), [candidate_reach_mm(candidate=item) for item in candidates]
+        )
         found = {}
         for item in read_sets(case=case):
             for finding in item.findings:
                 # Far candidates are told by one distance; few are left to be compared voxel by voxel.
-                apart = np.linalg.norm(places - np.array(centre_of(finding)), axis=1)
-                near = np.flatnonzero(apart <= reaches + finding_reach_mm(finding=finding) + margin_mm)
+                near = places.within(place_mm=centre_of(finding), mm=finding_reach_mm(finding=finding) + margin_mm)
                 here = tuple(
                     candidates[number]
                     for number in near
@@ -188,7 +211,8 @@ def _owned(case: Case, margin_mm: float) -> dict[Finding, tuple[Candidate, ...]]
     return once(case=case, key=("candidates_at", margin_mm), compute=compute)
 
 
-def _candidate_reach_mm(candidate: Candidate) -> float:
+def candidate_reach_mm(*, candidate: Candidate) -> float:
+    """Return a distance from a candidate's centre beyond which none of it lies, in mm; not the smallest such."""
     radius = (candidate.diameter_mm or 0.0) / 2
     if candidate.mask is None:
         return radius
@@ -205,15 +229,23 @@ def opinion_at(*, case: Case, finding: Finding, margin_mm: float) -> OutlineOpin
     """
     if case.prediction is None or not case.prediction.outlines:
         return None
-    outlines = case.prediction.outlines
-    places = once(case=case, key="opinion_places", compute=lambda: np.array([opinion.place_mm for opinion in outlines]))
-    centre = centre_of(finding)
-    apart = np.linalg.norm(places - np.array(centre), axis=1)
-    reach = max(margin_mm, radius_of(finding))
+    return once(
+        case=case, key=("opinion_at", finding, margin_mm), compute=lambda: _opinion_at(case, finding, margin_mm)
+    )
+
+
+def opinion_places(*, case: Case) -> Places:
+    """Return the places that the model was asked about, in the order of its answers; none without a model."""
+    outlines = () if case.prediction is None else case.prediction.outlines
+    return once(case=case, key="opinion_places", compute=lambda: Places(opinion.place_mm for opinion in outlines))
+
+
+def _opinion_at(case: Case, finding: Finding, margin_mm: float) -> OutlineOpinion | None:
     # Beyond the reach an answer may still lie in the outline, as in a crescent; the nearest is enough to look at.
-    nearest = int(np.argmin(apart))
-    opinion = outlines[nearest]
-    if apart[nearest] >= reach and not (finding.mask is not None and mask_holds(finding.mask, opinion.place_mm)):
+    nearest, apart = opinion_places(case=case).nearest(place_mm=centre_of(finding))
+    reach = max(margin_mm, radius_of(finding))
+    opinion = prediction_of(case=case).outlines[nearest]
+    if apart >= reach and not (finding.mask is not None and mask_holds(finding.mask, opinion.place_mm)):
         return None
     if opinion.mask is None or mask_fits(mask=opinion.mask, volume=case.volume):
         return opinion
@@ -237,24 +269,30 @@ def nearby(*, case: Case, finding: Finding, item: AnnotationSet, margin_mm: floa
 
     The order is the set's. The finding itself is among them where it is the set's own.
     """
-    if not item.findings:
-        return ()
-    places, reaches = once(
+    reach = finding_reach_mm(finding=finding) + margin_mm
+    return nearby_place(case=case, place_mm=centre_of(finding), reach_mm=reach, item=item)
+
+
+def nearby_place(*, case: Case, place_mm: PointMm, reach_mm: float, item: AnnotationSet) -> tuple[Finding, ...]:
+    """Return the findings of a read set of which something may lie within ``reach_mm`` of a place, in its order."""
+    places = once(
         case=case,
         key=("places", item),
-        compute=lambda: (
-            np.array([centre_of(other) for other in item.findings]),
-            np.array([finding_reach_mm(finding=other) for other in item.findings]),
+        compute=lambda: Places(
+            (centre_of(other) for other in item.findings), [finding_reach_mm(finding=other) for other in item.findings]
         ),
     )
-    apart = np.linalg.norm(places - np.array(centre_of(finding)), axis=1)
-    near = np.flatnonzero(apart <= reaches + finding_reach_mm(finding=finding) + margin_mm)
-    return tuple(item.findings[number] for number in near)
+    return tuple(item.findings[number] for number in places.within(place_mm=place_mm, mm=reach_mm))
 
 
-def marks_of(*, lesion: Lesion, sets: tuple[AnnotationSet, ...]) -> tuple[Mark, ...]:
-    """Return the lesion's members that belong to ``sets``, in the lesion's order."""
-    known = {(item.set_id, finding.finding_id): finding for item in sets for finding in item.findings}
+def marks_of(*, case: Case, lesion: Lesion) -> tuple[Mark, ...]:
+    """Return the members of a lesion of ``lesions_of``, in the lesion's order. Raises as ``read_sets`` does."""
+    sets = read_sets(case=case)
+    known = once(
+        case=case,
+        key="findings_by_name",
+        compute=lambda: {(item.set_id, finding.finding_id): finding for item in sets for finding in item.findings},
+    )
     return tuple(Mark(set_id, known[(set_id, name)]) for set_id, name in lesion.members if (set_id, name) in known)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from imaging.checks.base import CheckParameters
 from imaging.masks.overlap import jaccard
-from imaging.types import Mask
+from imaging.types import Index, Mask
 
 _AXES = ("slices", "rows", "columns")
+_CELL = (8, 24, 24)
+"""Voxels of a cell: about as large as a nodule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +57,15 @@ def find_better_fit(
     """
     if not outlines or not references:
         return None
-    present = float(np.mean(best_overlaps(outlines=outlines, references=references)))
+    near = _by_cell(references)
+    present = float(np.mean(_overlaps(outlines, near)))
     reach = parameters.maximum_shift_slices
     tried = [Displacement(slices=step, mirrored=None) for step in sorted(range(-reach, reach + 1), key=abs) if step]
     tried += [Displacement(slices=0, mirrored=axis) for axis in _AXES]
     best: BetterFit | None = None
     for displacement in tried:
         moved = tuple(displace(mask=mask, displacement=displacement) for mask in outlines)
-        overlaps = best_overlaps(outlines=moved, references=references)
+        overlaps = _overlaps(moved, near)
         overlap = float(np.mean(overlaps))
         if best is None or overlap > best.displaced_overlap + 1e-9:
             best = BetterFit(displacement, present, overlap, moved, overlaps)
@@ -86,17 +90,29 @@ def displace(*, mask: Mask, displacement: Displacement) -> Mask | None:
 
 def best_overlaps(*, outlines: Sequence[Mask | None], references: Sequence[Mask]) -> tuple[float, ...]:
     """Return each outline's IoU with the reference that it overlaps best; 0 for None, and where it meets none."""
-    if not references:
-        return tuple(0.0 for _ in outlines)
-    lows = np.array([reference.origin for reference in references])
-    highs = lows + np.array([reference.voxels.shape for reference in references])
+    return _overlaps(outlines, _by_cell(references))
+
+
+def _overlaps(outlines: Sequence[Mask | None], references: Mapping[Index, Sequence[Mask]]) -> tuple[float, ...]:
     found = []
     for mask in outlines:
-        best = 0.0
-        if mask is not None:
-            # Boxes that do not meet share no voxel; most do not.
-            low = np.array(mask.origin)
-            meet = np.all((lows < low + mask.voxels.shape) & (highs > low), axis=1)
-            best = max((jaccard(mask, references[number]) for number in np.flatnonzero(meet)), default=0.0)
-        found.append(best)
+        # Boxes in no common cell of the grid share no voxel; most are not.
+        near = () if mask is None else dict.fromkeys(one for cell in _cells(mask) for one in references.get(cell, ()))
+        found.append(0.0 if mask is None else max((jaccard(mask, one) for one in near), default=0.0))
     return tuple(found)
+
+
+def _by_cell(references: Sequence[Mask]) -> dict[Index, list[Mask]]:
+    found: dict[Index, list[Mask]] = {}
+    for reference in references:
+        for cell in _cells(reference):
+            found.setdefault(cell, []).append(reference)
+    return found
+
+
+def _cells(mask: Mask) -> Iterator[Index]:
+    axes = (
+        range(start // size, (start + extent - 1) // size + 1)
+        for start, extent, size in zip(mask.origin, mask.voxels.shape, _CELL, strict=True)
+    )
+    yield from product(*axes)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imaging.agreement.overlap import containment
 from imaging.checks.base import CheckParameters
 from imaging.checks.bodies import Bodies, cut_between, density_dip_hu, lobe_middle, two_bodies
-from imaging.checks.context import Mark, candidates_of, is_nodule, nearby, read_sets, structures_passed_over
+from imaging.checks.context import Mark, candidates_near, is_nodule, nearby, read_sets, structures_passed_over
 from imaging.checks.issues import COMMON_FEATURES, IssueBuilder
 from imaging.checks.once import once
 from imaging.checks.outline_evidence import evidence_on
@@ -140,7 +139,6 @@ def _look(
 ) -> _Seen:
     case, parameters = builder.case, builder.parameters
     two, one, part = [], 0, 0
-    # Far candidates are told by their distance; few are left to be looked up in the outline.
     centre, reach = centre_of(finding), finding_reach_mm(finding=finding)
     pairs = []
     for other in sets:
@@ -156,10 +154,8 @@ def _look(
     inside = sorted(
         (
             candidate
-            for candidate in (candidates_of(case=case) if case.prediction is not None else ())
-            if candidate.probability >= parameters.candidate_floor
-            and math.dist(centre, candidate.centre_mm) <= reach
-            and mask_holds(mask, candidate.centre_mm)
+            for candidate in candidates_near(case=case, place_mm=centre, reach_mm=reach)
+            if candidate.probability >= parameters.candidate_floor and mask_holds(mask, candidate.centre_mm)
         ),
         key=lambda candidate: (-candidate.probability, candidate.centre_mm),
     )

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from imaging.checks.base import CheckParameters
 from imaging.checks.context import (
     Mark,
     addition_from_others,
+    candidate_reach_mm,
     candidates_at,
     candidates_of,
+    findings_at,
     is_nodule,
     model_weight,
+    nearby_place,
+    opinion_places,
     prediction_of,
     read_sets,
     speaker,
@@ -21,6 +26,7 @@ from imaging.checks.context import (
 from imaging.checks.image_evidence import image_evidence
 from imaging.checks.issues import COMMON_FEATURES, IssueBuilder
 from imaging.checks.lungs import lung_distance_mm
+from imaging.checks.once import once
 from imaging.checks.places import candidate_touches_finding, finding_diameter_mm, lies_inside
 from imaging.checks.probability import majority_would_mark
 from imaging.checks.words import counted, millimetres, percent, who_marked
@@ -126,7 +132,7 @@ class MissingNodule:
         where = builder.where(candidate.centre_mm)
         issues = []
         for suspect in silent:
-            touched = _touching(candidate, suspect)
+            touched = _touching(candidate, suspect, case)
             touching = sorted(finding.finding_id for finding in touched)
             sizes = [finding_diameter_mm(finding=finding) for finding in touched]
             issues.append(
@@ -163,8 +169,15 @@ def _sort_readers(
     marks: list[Mark] = []
     silent: list[AnnotationSet] = []
     against = 0
+    own = findings_at(case=case, candidate=candidate, margin_mm=parameters.match_margin_mm)
     for item in sets:
-        here = [finding for finding in item.findings if _is_of(candidate, finding, case, parameters)]
+        near = nearby_place(
+            case=case,
+            place_mm=candidate.centre_mm,
+            reach_mm=candidate_reach_mm(candidate=candidate) + parameters.match_margin_mm,
+            item=item,
+        )
+        here = [finding for finding in near if finding in own and _is_of(candidate, finding, case, parameters)]
         nodules = [Mark(item.set_id, finding) for finding in here if is_nodule(finding=finding)]
         marks.extend(nodules)
         against += bool(here and not nodules)
@@ -176,8 +189,6 @@ def _sort_readers(
 def _is_of(candidate: Candidate, finding: Finding, case: Case, parameters: CheckParameters) -> bool:
     """Say whether a candidate is what a finding marks: one label marks one thing, and the better fitting is it."""
     here = candidates_at(case=case, finding=finding, margin_mm=parameters.match_margin_mm)
-    if candidate not in here:
-        return False
     if len(here) == 1 or finding.mask is None or candidate.mask is None:
         return True
     shares = {other: _shared(other, finding) for other in here}
@@ -190,20 +201,27 @@ def _shared(candidate: Candidate, finding: Finding) -> int:
 
 
 def _shared_features(candidate: Candidate, case: Case, parameters: CheckParameters) -> dict[str, float | None]:
-    every = candidates_of(case=case)
+    # Negated, so that the most probable come first.
+    every = once(
+        case=case,
+        key="candidates_by_rank",
+        compute=lambda: sorted(-other.probability for other in candidates_of(case=case)),
+    )
+    outlines = prediction_of(case=case).outlines
+    near = opinion_places(case=case).within(place_mm=candidate.centre_mm, mm=parameters.match_margin_mm)
     drawn = Finding("", Category.NODULE_GE_3MM, mask=candidate.mask)
     image = None if candidate.mask is None else image_evidence(case=case, finding=drawn)
     here = [
-        (math.dist(opinion.place_mm, candidate.centre_mm), opinion.nodule_probability)
-        for opinion in prediction_of(case=case).outlines
-        if opinion.nodule_probability is not None
+        (math.dist(outlines[number].place_mm, candidate.centre_mm), outlines[number].nodule_probability)
+        for number in near
+        if outlines[number].nodule_probability is not None
     ]
     apart, asked = min(here, default=(math.inf, None), key=lambda entry: entry[0])
     return {
         "model_probability": candidate.probability,
-        "model_rank": 1.0 + sum(other.probability > candidate.probability for other in every),
+        "model_rank": 1.0 + bisect_left(every, -candidate.probability),
         "place_probability": asked if apart < parameters.match_margin_mm else None,
-        "candidates": float(sum(other.probability >= parameters.candidate_floor for other in every)),
+        "candidates": float(bisect_right(every, -parameters.candidate_floor)),
         "contrast_hu": None if image is None else image.contrast_hu,
         "running_on": None if image is None else image.running_on,
         "lung_distance_mm": lung_distance_mm(
@@ -243,8 +261,11 @@ def _abstention(candidate: Candidate, case: Case, parameters: CheckParameters) -
     return None
 
 
-def _touching(candidate: Candidate, suspect: AnnotationSet) -> list[Finding]:
-    return [item for item in suspect.findings if candidate_touches_finding(candidate=candidate, finding=item)]
+def _touching(candidate: Candidate, suspect: AnnotationSet, case: Case) -> list[Finding]:
+    # What lies against an outline is a voxel beyond it.
+    reach = candidate_reach_mm(candidate=candidate) + 2 * math.hypot(*case.volume.grid.spacing_mm)
+    near = nearby_place(case=case, place_mm=candidate.centre_mm, reach_mm=reach, item=suspect)
+    return [item for item in near if candidate_touches_finding(candidate=candidate, finding=item)]
 
 
 def _from_model(candidate: Candidate, prediction: Prediction, parameters: CheckParameters) -> tuple[Proposal, ...]:

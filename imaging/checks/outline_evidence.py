@@ -8,9 +8,8 @@ number of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 from scipy import ndimage
@@ -20,6 +19,7 @@ from imaging.checks.base import CheckParameters
 from imaging.checks.deviation import Deviation, measure_deviation
 from imaging.checks.image_edge import LUNG_BELOW_HU, ImageEdge, image_edge, levels_of
 from imaging.checks.issues import Features
+from imaging.checks.near import Others
 from imaging.checks.once import once
 from imaging.checks.outline_references import Reference
 from imaging.checks.surroundings import surroundings_of
@@ -75,11 +75,19 @@ def evidence_on(
     )
 
 
-def beyond_habit(*, evidence: OutlineEvidence, others: Sequence[OutlineEvidence]) -> float | None:
-    """Return by how much an outline is wider than its reader's other outlines are, mm; None where those are too few."""
+def habit_of(outlines: Iterable[OutlineEvidence]) -> Others:
+    """Return the mean biases of one reader's outlines, where there is one."""
+    biases = (one.features["mean_bias_mm"] for one in outlines)
+    return Others(bias for bias in biases if bias is not None)
+
+
+def beyond_habit(*, evidence: OutlineEvidence, habit: Others) -> float | None:
+    """Return by how much an outline is wider than its reader's other outlines are, mm; None where those are too few.
+
+    ``habit``: of all the reader's outlines, this one among them.
+    """
     own = evidence.features["mean_bias_mm"]
-    usual = [value for value in (one.features["mean_bias_mm"] for one in others) if value is not None]
-    return None if own is None or len(usual) < LEAST_OF_HABIT else own - median(usual)
+    return None if own is None or len(habit) - 1 < LEAST_OF_HABIT else own - habit.median_without(own)
 
 
 def _evidence(

@@ -13,7 +13,6 @@ from imaging.checks.context import (
     lesions_of,
     marks_of,
     opinion_at,
-    read_sets,
     speaker,
 )
 from imaging.checks.deviation import grown
@@ -51,12 +50,11 @@ class Reference:
 
 def nodule_marks(*, case: Case) -> tuple[tuple[Mark, tuple[Mark, ...]], ...]:
     """Return every nodule mark of the case with the other sets' nodule marks of the same lesion."""
-    sets = read_sets(case=case)
 
     def compute() -> tuple[tuple[Mark, tuple[Mark, ...]], ...]:
         found: list[tuple[Mark, tuple[Mark, ...]]] = []
         for lesion in lesions_of(case=case):
-            marks = tuple(mark for mark in marks_of(lesion=lesion, sets=sets) if is_nodule(finding=mark.finding))
+            marks = tuple(mark for mark in marks_of(case=case, lesion=lesion) if is_nodule(finding=mark.finding))
             found.extend((mark, tuple(other for other in marks if other.set_id != mark.set_id)) for mark in marks)
         return tuple(found)
 

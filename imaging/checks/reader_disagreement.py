@@ -76,7 +76,7 @@ class ReaderDisagreement:
         builder = IssueBuilder(check=self, case=case, parameters=parameters, names=FEATURES)
         issues: list[LabelIssue] = []
         for lesion in lesions_of(case=case):
-            marks = tuple(mark for mark in marks_of(lesion=lesion, sets=sets) if is_nodule(finding=mark.finding))
+            marks = tuple(mark for mark in marks_of(case=case, lesion=lesion) if is_nodule(finding=mark.finding))
             if marks:
                 seen = _Seen(lesion, marks, sets, builder, _present(marks, sets, builder))
                 issues.extend((*_marking(seen), *_volumes(seen), *_ratings(seen)))

@@ -10,6 +10,7 @@ from statistics import median
 from imaging.checks.context import Mark, is_nodule, lesions_of, marks_of
 from imaging.checks.image_evidence import image_evidence
 from imaging.checks.issues import IssueBuilder
+from imaging.checks.near import Others
 from imaging.checks.places import centre_of, finding_diameter_mm
 from imaging.checks.probability import from_log_odds
 from imaging.checks.rating_habits import COUNTS, INVERTED, expected_rating, share_apart, tail_share
@@ -71,12 +72,12 @@ def judge_unlike(*, sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> I
     for item in sets:
         rated = [finding for finding in item.findings if is_nodule(finding=finding) and finding.characteristics]
         residuals = {finding: _residuals(finding) for finding in rated}
+        habits = {scale: Others(own[scale] for own in residuals.values() if scale in own) for scale in COUNTS}
         for finding in rated:
-            rest = [own for other, own in residuals.items() if other is not finding]
-            found = list(_surprises(finding, residuals[finding], rest, theirs.get(finding, ()), builder))
+            found = list(_surprises(finding, residuals[finding], habits, theirs.get(finding, ()), builder))
             if found:
                 most = max(found, key=lambda one: sum(one.weights))
-                issue = _issue(Mark(item.set_id, finding), most, len(rest), builder)
+                issue = _issue(Mark(item.set_id, finding), most, len(rated) - 1, builder)
                 if issue is not None:
                     yield issue
 
@@ -85,7 +86,7 @@ def _others(
     builder: IssueBuilder, sets: tuple[AnnotationSet, ...]
 ) -> Iterator[tuple[Finding, tuple[Mapping[str, int], ...]]]:
     for lesion in lesions_of(case=builder.case):
-        marks = [mark for mark in marks_of(lesion=lesion, sets=sets) if is_nodule(finding=mark.finding)]
+        marks = [mark for mark in marks_of(case=builder.case, lesion=lesion) if is_nodule(finding=mark.finding)]
         for mark in marks:
             sheets = (
                 other.finding.characteristics
@@ -109,7 +110,7 @@ def _residuals(finding: Finding) -> dict[str, float]:
 def _surprises(
     finding: Finding,
     residuals: Mapping[str, float],
-    rest: list[dict[str, float]],
+    habits: Mapping[str, Others],
     sheets: tuple[Mapping[str, int], ...],
     builder: IssueBuilder,
 ) -> Iterator[_Surprise]:
@@ -121,8 +122,8 @@ def _surprises(
         gap = abs(rating - median(given)) if len(given) >= 2 else None
         if gap is not None and _read_backwards(scale, rating, median(given), gap):
             continue
-        usual = [one[scale] for one in rest if scale in one]
-        own = abs(residual - median(usual)) if len(usual) >= _LEAST_SHEETS else None
+        habit = habits[scale]
+        own = abs(residual - habit.median_without(residual)) if len(habit) - 1 >= _LEAST_SHEETS else None
         yield _Surprise(
             scale=scale,
             rating=rating,

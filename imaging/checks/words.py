@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import ndimage
 
@@ -31,11 +33,16 @@ def place_on_case(*, case: Case, place_mm: PointMm, body_threshold_hu: float, mi
     return once(
         case=case,
         key=("place_on_case", place_mm, body_threshold_hu, midline_margin_mm),
-        compute=lambda: place_in_words(
-            volume=case.volume,
-            place_mm=place_mm,
-            body_threshold_hu=body_threshold_hu,
-            midline_margin_mm=midline_margin_mm,
+        compute=lambda: _in_words(
+            case.volume,
+            place_mm,
+            midline_margin_mm,
+            # Many places lie on one slice, and finding the body takes a look at all of it.
+            lambda index: once(
+                case=case,
+                key=("body_middle", index, body_threshold_hu),
+                compute=lambda: _body_middle_x_mm(case.volume, index, body_threshold_hu),
+            ),
         ),
     )
 
@@ -46,12 +53,20 @@ def place_in_words(*, volume: Volume, place_mm: PointMm, body_threshold_hu: floa
     The image number is the instance number, where the series has one, else the slice counted from 1. The side is told
     by the sign of x (LPS) from the middle of the body in that slice, and left out near the middle or without a body.
     """
+    return _in_words(
+        volume, place_mm, midline_margin_mm, lambda index: _body_middle_x_mm(volume, index, body_threshold_hu)
+    )
+
+
+def _in_words(
+    volume: Volume, place_mm: PointMm, midline_margin_mm: float, middle_of: Callable[[int], float | None]
+) -> str:
     if not lies_inside(grid=volume.grid, place_mm=place_mm):
         return ""
     index = int(np.clip(np.rint(to_index(volume.grid, place_mm)[0]), 0, volume.grid.shape[0] - 1))
     number = volume.instance_numbers[index] if index < len(volume.instance_numbers) else None
     image = f"image {number}" if number is not None else f"slice {index + 1} of {volume.grid.shape[0]}"
-    middle = _body_middle_x_mm(volume, index, body_threshold_hu)
+    middle = middle_of(index)
     if middle is None or abs(place_mm[0] - middle) < midline_margin_mm:
         return image
     side = "left" if place_mm[0] > middle else "right"
@@ -87,7 +102,7 @@ def who_marked(*, marked: int, total: int) -> str:
 
 
 def _body_middle_x_mm(volume: Volume, index: int, threshold_hu: float) -> float | None:
-    # Every fourth voxel is enough to find the middle of a body, and this runs once an issue.
+    # Every fourth voxel is enough to find the middle of a body.
     dense = volume.hounsfield[index, ::4, ::4] > threshold_hu
     labels, number = ndimage.label(dense)
     if number == 0:

@@ -69,7 +69,7 @@ class WrongCategory:
         builder = IssueBuilder(check=self, case=case, parameters=parameters, names=FEATURES)
         issues: list[LabelIssue] = []
         for lesion in lesions_of(case=case):
-            together = marks_of(lesion=lesion, sets=sets)
+            together = marks_of(case=case, lesion=lesion)
             for mark in together:
                 issues.extend(_size(mark, together, builder))
             issues.extend(_contradiction(together, builder))

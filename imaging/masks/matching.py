@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from scipy.spatial import KDTree
+
+from imaging.errors import GeometryError
 from imaging.masks.overlap import shared_voxels
 from imaging.masks.place import centre_of, mask_holds, radius_of
 from imaging.types import AnnotationSet, Category, Finding, Lesion, PointMm
@@ -54,12 +57,8 @@ def match_lesions(annotation_sets: Sequence[AnnotationSet]) -> tuple[Lesion, ...
         ),
         key=lambda member: member.key,
     )
-    closeness = {
-        (a, b): gap
-        for a in range(len(members))
-        for b in range(a + 1, len(members))
-        if (gap := _closeness(members[a], members[b])) is not None
-    }
+    _check_one_grid(members)
+    closeness = {(a, b): gap for a, b in _pairs(members) if (gap := _closeness(members[a], members[b])) is not None}
     cluster_of = list(range(len(members)))
     clusters = {index: [index] for index in cluster_of}
     for a, b in sorted(closeness, key=lambda pair: (closeness[pair], members[pair[0]].key, members[pair[1]].key)):
@@ -71,6 +70,34 @@ def match_lesions(annotation_sets: Sequence[AnnotationSet]) -> tuple[Lesion, ...
         clusters[one].extend(clusters.pop(other))
     lesions = [_lesion([members[index] for index in sorted(cluster)]) for cluster in clusters.values()]
     return tuple(sorted(lesions, key=lambda lesion: lesion.lesion_id))
+
+
+def _check_one_grid(members: Sequence[_Member]) -> None:
+    outlined = [(one.set_id, one.finding.mask.grid.digest) for one in members if one.finding.mask is not None]
+    if len({set_id for set_id, _ in outlined}) > 1 and len({digest for _, digest in outlined}) > 1:
+        raise GeometryError("another-grid", "Regions on different grids cannot be compared voxel by voxel.")
+
+
+def _pairs(members: Sequence[_Member]) -> Iterator[tuple[int, int]]:
+    """Yield every pair that may belong together, in order: what is too far apart for it is never looked at."""
+    if not members:
+        return
+    reaches = [_reach_mm(member) for member in members]
+    tree = KDTree([member.centre for member in members])
+    farthest = max(reaches)
+    for a, member in enumerate(members):
+        for b in sorted(tree.query_ball_point(member.centre, reaches[a] + farthest)):
+            if b > a and math.dist(member.centre, members[b].centre) <= reaches[a] + reaches[b]:
+                yield a, int(b)
+
+
+def _reach_mm(member: _Member) -> float:
+    """Return a distance from a member's centre beyond which it meets nothing, also on a grid whose axes are askew."""
+    mask = member.finding.mask
+    across = 0.0
+    if mask is not None:
+        across = sum(size * step for size, step in zip(mask.voxels.shape, mask.grid.spacing_mm, strict=True))
+    return max(across, member.radius, LEAST_REACH_MM)
 
 
 def _closeness(first: _Member, second: _Member) -> tuple[int, float] | None:

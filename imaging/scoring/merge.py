@@ -46,16 +46,20 @@ def merged(*, issues: Sequence[LabelIssue], support_gain: float) -> tuple[LabelI
     joined to a claim: it stays an issue of its own. Merging what is merged changes nothing.
     """
     ordered = sorted(issues, key=surest_first)
-    groups: list[tuple[Subject, list[LabelIssue]]] = []
+    groups: list[list[LabelIssue]] = []
+    # Only what agrees in these can be one subject, so that most issues are compared with few others.
+    leads: dict[tuple[str, bool, bool, str | None], list[tuple[Subject, list[LabelIssue]]]] = {}
     for issue in ordered:
         subject = subject_of(issue)
-        for lead, members in groups:
+        alike = leads.setdefault((subject.set_id, subject.ambiguous, subject.whole_set, subject.finding_id), [])
+        for lead, members in alike:
             if same_subject(first=lead, second=subject):
                 members.append(issue)
                 break
         else:
-            groups.append((subject, [issue]))
-    joined = [_joined(members, support_gain) for _, members in groups]
+            alike.append((subject, [issue]))
+            groups.append(alike[-1][1])
+    joined = [_joined(members, support_gain) for members in groups]
     return tuple(sorted(joined, key=surest_first))
 
 

@@ -13,9 +13,11 @@ from imaging.masks.place import centre_of
 from imaging.pipeline import analyse
 from imaging.training.spoilt import SpoiltCase
 from imaging.types import AnnotationSet, Case
+from tests.benchmarks.labels.crowded import crowded
 from tests.benchmarks.labels.ours import PARAMETERS
 
 SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
+LESIONS = (10, 40, 160)
 ROUNDS = 3
 
 
@@ -49,6 +51,18 @@ def growth(case: SpoiltCase) -> Mapping[str, object]:
         "r_squared": round(1.0 - float((residual**2).sum() / max((spread**2).sum(), 1e-12)), 3),
         "curvature": round(float(square * counts[-1] ** 2 / seconds[-1]), 3),
     }
+
+
+def crowding(case: Case) -> list[list[float]]:
+    """Return (findings, seconds) on the case's volume with ever more copies of its lesions, all readers together."""
+    found = []
+    for lesions in LESIONS:
+        copies = [crowded(case=case, lesions=lesions) for _ in range(ROUNDS)]
+        seconds = [seconds_for(one) for one in copies if one is not None]
+        if seconds and copies[0] is not None:
+            findings = sum(len(one.findings) for one in copies[0].annotation_sets)
+            found.append([findings, round(min(seconds), 3)])
+    return found
 
 
 def peak_memory_mb(case: Case) -> float:

@@ -31,7 +31,7 @@ from tests.benchmarks.labels.compare import (
     of_size,
     overall,
 )
-from tests.benchmarks.labels.cost import growth, peak_memory_mb
+from tests.benchmarks.labels.cost import crowding, growth, peak_memory_mb
 from tests.benchmarks.labels.figures import false_flags, rounded, threshold_for
 from tests.benchmarks.labels.lines import NAMES, lines_of
 from tests.benchmarks.labels.ours import NAME
@@ -271,6 +271,7 @@ def _cost(plan: Plan, found: Collected) -> dict[str, object]:
         "seconds_most": rounded(max(found.seconds)),
         "memory_peak_mb": rounded(peak_memory_mb(largest.case)),
         "growth": growth(largest),
+        "crowded_findings_and_seconds": crowding(largest.case),
     }
 
 
