@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ KIT, LIVE, PROOF = "ledger.verify_1e6_seconds", "ledger.verify_1e6_live_seconds"
 NAMES = (APPEND, TENS, ROWS, OVERHEAD, TOGETHER, KIT, LIVE, PROOF)
 
 MILLION = 1_000_000
+WRITERS = 16
 SYNCS = 200
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -41,11 +43,12 @@ def measure(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[st
         return [], {}
     events, live, rounds = _number("EVENTS", MILLION), _number("LIVE_EVENTS", 10_000), _number("ROUNDS", 3)
     lines: list[Line] = []
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="ledger-", dir=work) as place:
         around = Path(place)
         # Open to the account that PostgreSQL runs as.
         around.chmod(0o755)
-        figures: dict[str, object] = {"sync_ms": _sync_ms(around)}
+        figures: dict[str, object] = {"load_before": load, "sync_ms": _sync_ms(around)}
         with durable_postgres(around) as server:
             environment = _environment(around, f"{server.removesuffix('/postgres')}/template_of_all")
             with psycopg.connect(server, autocommit=True) as admin:
@@ -53,7 +56,7 @@ def measure(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[st
                 _run(environment, "manage.py", "migrate", "--verbosity=0", "--skip-checks")
                 if {APPEND, TENS, ROWS} & set(wanted):
                     with _database(admin, environment, "appended") as there:
-                        found = _ours(there, "writers", _number("SECONDS", 4), rounds)
+                        found = _ours(there, "writers", _number("SECONDS", 4), rounds, WRITERS)
                     figures["append"] = found
                     lines += _append_lines(found)
                 if {OVERHEAD, TOGETHER} & set(wanted):
@@ -66,7 +69,8 @@ def measure(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[st
                         found = _ours(there, "verified", live, events, rounds)
                     figures["verified"] = found
                     lines += _verified_lines(found)
-    return [line for line in lines if line.bench in wanted], figures
+    beside = f"The machine's load was {load:.1f} before, on {os.cpu_count()} processors."
+    return [replace(line, note=f"{line.note} {beside}") for line in lines if line.bench in wanted], figures
 
 
 def _append_lines(found: Mapping[str, Any]) -> list[Line]:

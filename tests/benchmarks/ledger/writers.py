@@ -1,4 +1,4 @@
-"""Sixteen writers at once and a sealer beside them: ``python -m tests.benchmarks.ledger.writers SECONDS ROUNDS``.
+"""Many writers at once and a sealer: ``python -m tests.benchmarks.ledger.writers SECONDS ROUNDS WRITERS``.
 
 The database is the one that the environment names. Prints one JSON object: for each way of writing, the events (for
 ``rows``, the changes) committed a second in every round, and how many events waited for the sealer at the end.
@@ -16,7 +16,6 @@ from multiprocessing.synchronize import Barrier, Event
 
 import django
 
-WRITERS = 16
 TOGETHER = 10
 WARMING = 5
 SECONDS_BETWEEN_SEALS = 1.0
@@ -25,7 +24,7 @@ PATIENCE_SECONDS = 120.0
 FORK = multiprocessing.get_context("fork")
 
 
-def main(seconds: float, rounds: int) -> dict[str, object]:
+def main(seconds: float, rounds: int, writers: int) -> dict[str, object]:
     """Return the rates of all ways of writing; in each round every way has its turn."""
     django.setup()
     from django.db import connections
@@ -38,15 +37,15 @@ def main(seconds: float, rounds: int) -> dict[str, object]:
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            rates[name].append(round(_turn(way, seconds), 1))
+            rates[name].append(round(_turn(way, seconds, writers), 1))
     return {"a_second": rates, "unsealed": sealing.unsealed_count()}
 
 
-def _turn(way: Callable[[int], int], seconds: float) -> float:
-    ready, done = FORK.Barrier(WRITERS + 1), FORK.Event()
+def _turn(way: Callable[[int], int], seconds: float, number: int) -> float:
+    ready, done = FORK.Barrier(number + 1), FORK.Event()
     counts = FORK.SimpleQueue()
     sealer = FORK.Process(target=_seal, args=(done,))
-    writers = [FORK.Process(target=_write, args=(way, seconds, ready, counts)) for _ in range(WRITERS)]
+    writers = [FORK.Process(target=_write, args=(way, seconds, ready, counts)) for _ in range(number)]
     for process in (sealer, *writers):
         process.start()
     try:
@@ -114,4 +113,4 @@ def _one_row(number: int) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(float(sys.argv[1]), int(sys.argv[2]))))
+    print(json.dumps(main(float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
