@@ -220,7 +220,7 @@ def insert(row: models.Model, *, fields: Fields, returning: Fields, using: str) 
     longer than carrying it out does.
     """
     connection: Any = connections[using]
-    values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
+    values: Sequence[Any] = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
     if any(hasattr(value, "as_sql") for value in values):
         # What the database works out has a statement of its own.
         text, values = _compiled(row, fields, returning, using)
