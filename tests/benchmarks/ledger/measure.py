@@ -101,10 +101,12 @@ def _overhead_lines(found: Mapping[str, Any]) -> list[Line]:
 
 def _verified_lines(found: Mapping[str, Any]) -> list[Line]:
     seconds, events, live = found["seconds"], found["kit_events"], found["live_events"]
+    spent = found["processor_seconds"]
     note = (
         f"`ledger.verify_1e6_seconds`: a kit of {events:,} events, two of ten with a history row, by its `verify.py`; "
-        f"`_live`: {live:,} such events in PostgreSQL by `verify_ledger`; both per million events. `ledger.proof_ms`: "
-        "a proof card from that database, median of 200."
+        f"`_live`: {live:,} such events in PostgreSQL by `verify_ledger`; both per million events, of which they took "
+        f"{spent['kit'] * MILLION / events:.0f} s and {spent['live'] * MILLION / live:.0f} s of a processor's time, "
+        "PostgreSQL's own left out. `ledger.proof_ms`: a proof card from that database, median of 200."
     )
     return [
         alone(KIT, statistics.median(seconds["kit"]) * MILLION / events, "s", note=note),

@@ -18,6 +18,7 @@ VERIFIED = {
     "live_events": 10_000,
     "kit_events": 200_000,
     "seconds": {"live": 2.0, "kit": [9.0, 4.0, 5.0]},
+    "processor_seconds": {"live": 1.5, "kit": 3.0},
     "proof_ms": [3.0, 40.0, 4.0],
 }
 
@@ -41,3 +42,4 @@ def test_the_note_says_of_how_many_events_a_figure_is() -> None:
     for line in measure._verified_lines(VERIFIED):
         assert "200,000 events" in line.note
         assert "10,000 such events" in line.note
+        assert "15 s and 150 s of a processor's time" in line.note
