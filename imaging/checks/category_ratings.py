@@ -11,13 +11,16 @@ from imaging.checks.context import Mark, is_nodule, lesions_of, marks_of
 from imaging.checks.image_evidence import image_evidence
 from imaging.checks.issues import Features, IssueBuilder
 from imaging.checks.places import centre_of
-from imaging.checks.probability import BROKEN_RULE, beyond_tolerance, from_log_odds
+from imaging.checks.probability import beyond_tolerance, from_log_odds
 from imaging.checks.rating_habits import INVERTED
 from imaging.checks.words import counted
 from imaging.types import LIDC_SCALES, AnnotationSet, LabelIssue
 
 _HU_SPREAD = 75.0
 """Standard deviation of an upper quartile in HU between scanners and reconstruction kernels."""
+
+_NO_SUCH_RATING = 0.999
+"""Nobody means a number that the scale does not have."""
 
 _LEAST_GAIN = 2.0
 _PRIOR_INVERTED = 0.1
@@ -69,7 +72,7 @@ def _out_of_scale(mark: Mark, builder: IssueBuilder) -> Iterator[LabelIssue]:
     yield _issue(
         mark,
         builder,
-        score=BROKEN_RULE,
+        score=_NO_SUCH_RATING,
         reason=f"This label has a rating outside its scale: {listed}. A rating within the scale may have been meant.",
         evidence={"kind": "rating", "out_of_scale": wrong},
         features={"kind_rating": 1.0, "ratings_astray": len(wrong)},

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from imaging.agreement.overlap import containment
 from imaging.checks.base import CheckParameters
 from imaging.checks.bodies import Bodies, cut_between, density_dip_hu, lobe_middle, two_bodies
-from imaging.checks.context import Mark, candidates_near, is_nodule, nearby, read_sets, structures_passed_over
+from imaging.checks.context import (
+    Mark,
+    candidates_near,
+    is_nodule,
+    nearby,
+    nodule_probability_at,
+    read_sets,
+    structures_passed_over,
+)
 from imaging.checks.issues import COMMON_FEATURES, IssueBuilder
 from imaging.checks.once import once
 from imaging.checks.outline_evidence import evidence_on
@@ -33,6 +41,8 @@ FEATURES = COMMON_FEATURES | {
     "candidates_inside": "the model's candidates in the outline",
     "second_probability": "probability of the second best of them",
     "model_cover": "share of the outline that the model outlines when asked about it",
+    "model_least_cover": "share of that of the two pieces of which it outlines less",
+    "second_place_probability": "the lower of the model's two probabilities when asked where another reader marked two",
     "lobe_mm": "inner radius of the thickest part of the outline that lies outside the model's, or else the others'",
     "lobe_dense_share": "share of what lies outside it that is as dense as a nodule",
     "lobe_thickness": "the lobe's inner radius over that of the whole outline, 0 where it is lung",
@@ -63,7 +73,7 @@ class MergedLesions:
     """One issue for each nodule outline that probably holds two lesions.
 
     Witnesses: other readers with two marks in the outline (against: with one mark that covers most of it), two of the
-    model's candidates in it (against: the model outlines all of it as one thing), a neck between two bodies in the
+    model's candidates in it (against: the model outlines both pieces as one thing), a neck between two bodies in the
     outline's shape, lung between their middles in the image, and a lobe as thick and dense as a nodule that the surest
     of the other outlines leaves out. Score: the log-odds of ``prior_merged`` and of the witnesses added
     (``probability.from_log_odds``). Nothing is asked of an outline in which no reader and no candidate sees two things,
@@ -76,7 +86,7 @@ class MergedLesions:
     """
 
     name: str = "merged_lesions"
-    version: str = "2"
+    version: str = "3"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable where no nodule has an outline."""
@@ -127,6 +137,7 @@ class _Seen:
     model_outline: Mask | None
     lobe_mm: float
     lobe_dense_share: float | None
+    places: float | None
 
     @property
     def dense_lobe_mm(self) -> float:
@@ -141,6 +152,7 @@ def _look(
     two, one, part = [], 0, 0
     centre, reach = centre_of(finding), finding_reach_mm(finding=finding)
     pairs = []
+    asked: list[float] = []
     for other in sets:
         if other.set_id == item.set_id:
             continue
@@ -148,6 +160,9 @@ def _look(
         if len(here) >= 2:
             two.append(other.set_id)
             pairs.append((centre_of(here[0]), centre_of(here[1])))
+            margin = parameters.match_margin_mm
+            told = [nodule_probability_at(case=case, finding=mark, margin_mm=margin) for mark in here[:2]]
+            asked += [min(told[0], told[1])] if told[0] is not None and told[1] is not None else []
         elif here and here[0].mask is not None:
             covers = shared_voxels(here[0].mask, mask) >= _ONE_COVERS * mask.count
             one, part = one + covers, part + (not covers)
@@ -192,6 +207,7 @@ def _look(
         model_outline=outline,
         lobe_mm=depth,
         lobe_dense_share=evidence.features["lobe_dense_share"],
+        places=max(asked, default=None),
     )
 
 
@@ -235,12 +251,15 @@ def _issue(seen: _Seen, builder: IssueBuilder) -> LabelIssue | None:
     weights = [
         _READER_TWO * len(seen.two) + _READER_ONE * seen.one + _READER_PART * seen.part,
         _MODEL_TWO * second,
-        _NECK * neck if seen.neck is not None else _ONE_BODY,
+        # Two lesions side by side need no neck where others see the two.
+        _NECK * neck if seen.neck is not None else (0.0 if seen.two else _ONE_BODY),
         _DIP * min(max((seen.dip_hu - _DIP_FROM_HU) / (_DIP_FULL_HU - _DIP_FROM_HU), 0.0), 1.0),
     ]
     weights.append(_LOBE * min(max((seen.dense_lobe_mm - _LOBE_FROM_MM) / (_LOBE_FULL_MM - _LOBE_FROM_MM), 0.0), 1.0))
-    if seen.cover is not None:
-        whole = seen.cover >= _ONE_COVERS
+    least_cover = _least_cover(seen, bodies)
+    if least_cover is not None:
+        # Who outlines one of the two pieces alone has not said that both are one thing.
+        whole = least_cover >= _ONE_COVERS
         weights.append((_MODEL_WHOLE if len(seen.inside) < 2 else 0.0) if whole else _MODEL_PART)
     score = from_log_odds(prior=parameters.prior_merged, weights=tuple(weights))
     if score < parameters.report_from:
@@ -272,6 +291,8 @@ def _issue(seen: _Seen, builder: IssueBuilder) -> LabelIssue | None:
             "candidates_inside": len(seen.inside),
             "second_probability": second if len(seen.inside) >= 2 else None,
             "model_cover": seen.cover,
+            "model_least_cover": least_cover,
+            "second_place_probability": seen.places,
             "lobe_mm": seen.lobe_mm,
             "lobe_dense_share": seen.lobe_dense_share,
             "lobe_thickness": 2 * seen.dense_lobe_mm / equivalent_diameter_mm(mask=seen.mask),
@@ -287,6 +308,11 @@ def _issue(seen: _Seen, builder: IssueBuilder) -> LabelIssue | None:
             ),
         ),
     )
+
+
+def _least_cover(seen: _Seen, bodies: Bodies) -> float | None:
+    outline = seen.model_outline
+    return None if outline is None else min(shared_voxels(outline, piece) / piece.count for piece in bodies.pieces)
 
 
 def _nearest_piece(seen: _Seen, bodies: Bodies) -> tuple[Mask, Mask]:

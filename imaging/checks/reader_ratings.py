@@ -20,6 +20,7 @@ from imaging.types import LIDC_SCALES, AnnotationSet, Finding, LabelIssue
 FEATURES = {
     "kind_rating_unlike": "1 where a rating is unlike others of the nodule, of its size or of its reader",
     "others_gap": "points between a rating and the other readers' median, the most surprising rating's",
+    "alone_gap": "points by which a rating lies beyond every other reader's, the loneliest rating's; 0 among them",
     "others_surprise": "natural logarithm of how rarely readers lie so far apart, negative",
     "habit_surprise": "the same of how rarely nodules of this size are rated so",
     "own_gap": "points by which a rating differs from what its reader gives nodules of other sizes, sizes allowed for",
@@ -34,16 +35,22 @@ _SPREAD = 1.0
 _FROM_GAP = 1.5
 # Log-odds for each unit of surprise: what others of the same nodule say counts most.
 _OTHERS, _HABIT, _OWN, _TEXTURE = 0.9, 0.3, 0.5, 0.6
+# For each point beyond the first by which a rating lies outside all of the others'.
+_ALONE = 0.8
 _AIRY_HU, _SOLID_HU = -600.0, -100.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Surprise:
-    """One rating. ``gap``: points from the others' median, None without two others; surprises: -log of a share."""
+    """One rating. Surprises: -log of a share.
+
+    ``gap``: points from the others' median, None without two others; ``alone``: points beyond all of the others.
+    """
 
     scale: str
     rating: int
     gap: float | None
+    alone: float | None
     others: float
     habit: float
     own: float | None
@@ -58,13 +65,15 @@ class _Surprise:
         texture = max(0.0, (self.texture or 0.0) - _FROM_GAP)
         # Others who agree with an unusual rating explain it.
         against = -1.0 if self.gap is not None and self.gap < 1 else 0.0
-        return (_OTHERS * self.others, _HABIT * self.habit, _OWN * own, _TEXTURE * texture, against)
+        alone = max(0.0, (self.alone or 0.0) - 1.0)
+        return (_OTHERS * self.others, _HABIT * self.habit, _OWN * own, _TEXTURE * texture, _ALONE * alone, against)
 
 
 def judge_unlike(*, sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> Iterator[LabelIssue]:
     """Yield an issue (*rating-unlike*) for each label one of whose seven ordered ratings is surprising.
 
-    Witnesses, for each scale: the median of at least two other readers of the nodule; what readers habitually give for
+    Witnesses, for each scale: the median of at least two other readers of the nodule, and whether any of them comes
+    near the rating; what readers habitually give for
     its size (``rating_habits``); what the same reader gives other nodules, sizes allowed for; for texture, the density
     inside. Score: the log-odds of a prior and of each witness's surprise added, for the most surprising scale.
     """
@@ -77,7 +86,8 @@ def judge_unlike(*, sets: tuple[AnnotationSet, ...], builder: IssueBuilder) -> I
             found = list(_surprises(finding, residuals[finding], habits, theirs.get(finding, ()), builder))
             if found:
                 most = max(found, key=lambda one: sum(one.weights))
-                issue = _issue(Mark(item.set_id, finding), most, len(rated) - 1, builder)
+                alone = max((one.alone for one in found if one.alone is not None), default=None)
+                issue = _issue(Mark(item.set_id, finding), most, alone, len(rated) - 1, builder)
                 if issue is not None:
                     yield issue
 
@@ -128,6 +138,7 @@ def _surprises(
             scale=scale,
             rating=rating,
             gap=gap,
+            alone=max(0.0, float(rating - max(given)), float(min(given) - rating)) if len(given) >= 2 else None,
             others=0.0 if gap is None else -math.log(share_apart(scale=scale, points=gap)),
             habit=-math.log(tail_share(scale=scale, rating=rating, diameter_mm=diameter)),
             own=own,
@@ -155,7 +166,9 @@ def _on_scale(scale: str, rating: int) -> bool:
     return low <= rating <= high
 
 
-def _issue(mark: Mark, most: _Surprise, own_sheets: int, builder: IssueBuilder) -> LabelIssue | None:
+def _issue(
+    mark: Mark, most: _Surprise, alone: float | None, own_sheets: int, builder: IssueBuilder
+) -> LabelIssue | None:
     score = from_log_odds(prior=_PRIOR, weights=most.weights)
     if score < builder.parameters.report_from:
         return None
@@ -175,6 +188,7 @@ def _issue(mark: Mark, most: _Surprise, own_sheets: int, builder: IssueBuilder) 
         features={
             "kind_rating_unlike": 1.0,
             "others_gap": most.gap,
+            "alone_gap": alone,
             "others_surprise": most.others if most.gap is not None else None,
             "habit_surprise": most.habit,
             "own_gap": most.own,

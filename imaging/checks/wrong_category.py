@@ -42,7 +42,8 @@ class WrongCategory:
     measurement error, one in-plane voxel. The other readers' outlines measure a point mark, which has no size of its
     own, else the model's outline does, with one voxel more. A box, drawn with a voxel to spare on either side, bounds
     the axis: it is at least its longer edge and at most its diagonal. Score: the probability that the true axis lies
-    beyond the border, the error taken as two standard deviations. Nothing is said within the error.
+    beyond the border, the error taken as two standard deviations, with the spread of careful readers at either end of
+    an outline. Nothing is said within the error.
     *rating*, *rating-against-image*, *inverted-scale*: a characteristic outside its scale, one that the voxels
     contradict, and a scale that was read backwards (``category_ratings``).
     *rating-unlike*: a rating far from the other readers', from what is habitual for the size, or from what the reader
@@ -58,7 +59,7 @@ class WrongCategory:
     """
 
     name: str = "wrong_category"
-    version: str = "4"
+    version: str = "5"
 
     def run(self, *, case: Case, parameters: CheckParameters) -> tuple[LabelIssue, ...]:
         """Return the issues. Raises NotApplicable where no reader has marked anything."""
@@ -98,11 +99,15 @@ def _size(mark: Mark, together: tuple[Mark, ...], builder: IssueBuilder) -> list
     if beyond <= error:
         return []
     right = Category.NODULE_GE_3MM if small else Category.NODULE_LT_3MM
+    spread = error / 2
+    if mark.finding.mask is not None:
+        # The outline contradicts the class, but careful readers draw its ends that far apart.
+        spread = math.hypot(spread, parameters.reader_spread_mm)
     return [
         _issue(
             mark,
             builder,
-            score=beyond_tolerance(deviation=beyond, tolerance=0.0, spread=error / 2),
+            score=beyond_tolerance(deviation=beyond, tolerance=0.0, spread=spread),
             reason=(
                 f"This label says {mark.finding.category.value}; the longest axis {source} is {axis:.1f} mm. "
                 f"That is {beyond:.1f} mm beyond the border of {parameters.nodule_limit_mm:g} mm, and measuring "

@@ -61,6 +61,7 @@ MONOTONE = {
     "goes_on": 1,
     "agreed_missing_mm": 1,
     "others_surprise": 1,
+    "alone_gap": 1,
     "habit_surprise": 1,
     "own_gap": 1,
     "texture_gap": 1,
@@ -81,6 +82,7 @@ MONOTONE_OF = {
     ("spurious_label", "model_sensitivity"): 1,
     ("merged_lesions", "second_probability"): 1,
     ("merged_lesions", "readers_with_two"): 1,
+    ("merged_lesions", "second_place_probability"): 1,
     ("merged_lesions", "readers_with_one"): -1,
     ("merged_lesions", "lobe_thickness"): 1,
 }

@@ -101,6 +101,15 @@ def test_the_proposal_is_one_piece_and_says_that_the_other_is_to_be_added() -> N
     assert "is to be added as a finding of its own" in proposal.origin
 
 
+def test_a_model_that_outlines_one_piece_alone_has_not_said_that_both_are_one_thing() -> None:
+    readers = (marked_as_one("a"), marked_as_two("b"), marked_as_two("c"))
+    one = opinion(centre_mm=LEFT_LUNG, diameter_mm=10.0, certainty=0.9)
+    (piece,) = merged(case(*readers, predicted=prediction(outlines=(one,))))
+    (whole,) = merged(case(*readers, predicted=prediction(outlines=(replace(one, mask=BOTH),))))
+    assert piece.score > whole.score
+    assert features_of(issue=piece)["model_least_cover"] < 0.2 < 0.9 < features_of(issue=whole)["model_least_cover"]
+
+
 def test_readers_who_drew_it_as_one_too_and_a_model_that_covers_all_of_it_speak_against() -> None:
     doubted = merged(case(marked_as_one("a"), marked_as_two("b")))
     whole = replace(opinion(centre_mm=LEFT_LUNG, diameter_mm=10.0, certainty=0.9), mask=BOTH)

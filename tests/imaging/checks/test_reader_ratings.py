@@ -73,6 +73,19 @@ def test_one_rating_far_from_three_others_is_asked_about_with_what_they_gave() -
     assert (issue.annotation_set_id, issue.evidence["characteristic"], issue.evidence["usual"]) == ("d", "subtlety", 5)
     assert "the median of three other readers of the nodule is 5" in issue.reason
     assert features_of(issue=issue)["others_gap"] == 4.0
+    assert features_of(issue=issue)["alone_gap"] == 4.0
+
+
+def test_a_rating_that_one_other_reader_shares_is_less_suspect_than_one_that_nobody_comes_near() -> None:
+    def score(*others: int) -> float:
+        sets = [rated(name, {"malignancy": given}) for name, given in zip("abc", others, strict=True)]
+        return max(
+            issue.score
+            for issue in unlike(*sets, rated("d", {"malignancy": 5}), report_from=0.001)
+            if issue.annotation_set_id == "d"
+        )
+
+    assert score(2, 2, 2) > score(2, 2, 5)
 
 
 @pytest.mark.parametrize("ratings", [(3, 4, 3, 2), (1, 2, 2, 3)])
