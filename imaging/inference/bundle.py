@@ -24,7 +24,7 @@ PLACE_WEIGHTS = "models/places.pt"
 PLACE_GRAPH = ("models/places.xml", "models/places.bin")
 PLACE_REFERENCE = "models/places_reference.npz"
 
-ANSWERS = 2
+ANSWERS = 3
 """Raised when the program itself comes to answer otherwise from the same bundle: other tiles, peaks or outlines."""
 
 

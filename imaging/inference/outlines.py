@@ -27,6 +27,10 @@ SURE_PEAK = 0.15
 WALL_MM = 4.0
 """How far outside the lungs a centre may lie: the middle of a nodule on the pleura belongs to the wall by density."""
 
+LUNG_SHARE = 0.25
+"""Least part in the lungs of an outline whose middle may lie further outside: of a large nodule on the pleura, most is
+wall by density."""
+
 Field = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
@@ -86,14 +90,19 @@ class Outliner:
         """Return how much a component alone speaks for a nodule, 0 to 0.9."""
         return 0.9 * self.mean_probability(label) * min(1.0, (self.diameter_mm(label) / 10.0) ** 2)
 
+    def share_in(self, label: int, region: NDArray[np.bool_]) -> float:
+        """Return which part of a component lies in ``region``, 0 to 1."""
+        box = self._boxes[label - 1]
+        return float(region[box][self._labels[box] == label].mean())
+
     def peaks_of_components(self, *, region: NDArray[np.bool_]) -> list[Peak]:
-        """Return the components of at least 5 mm of which half or more lies in ``region``, at their middles."""
+        """Return the components of at least 5 mm of which a quarter or more lies in ``region``, at their middles."""
         peaks = []
         for label in range(1, self._count + 1):
+            if self.diameter_mm(label) < LEAST_COMPONENT_MM or self.share_in(label, region) < LUNG_SHARE:
+                continue
             box = self._boxes[label - 1]
             own = self._labels[box] == label
-            if self.diameter_mm(label) < LEAST_COMPONENT_MM or region[box][own].mean() < 0.5:
-                continue
             middle = np.argwhere(own).mean(axis=0) + np.array([span.start for span in box])
             peaks.append(Peak(middle, self.weight(label), 0.0, label, self.diameter_mm(label)))
         return peaks
@@ -140,6 +149,7 @@ def find_peaks(
 ) -> list[Peak]:
     """Return where the network sees something in ``region`` or on its wall, highest score first, one a thing.
 
+    On the wall is what lies within 4 mm of it, and what belongs to a component of which a quarter lies in ``region``.
     These are the peaks of the centre map, and the components of the mask of at least 5 mm, since the centre of a large
     nodule is easily missed. A component speaks for itself by its mean probability, fully from 10 mm on; the score is
     the higher of both. A lower one is dropped within 4 mm of a higher one, or within half the diameter of its
@@ -147,7 +157,11 @@ def find_peaks(
     """
     size = 2 * round(APART_MM / spacing_mm / 2.0) + 1
     places = _summits(centre_probability, size // 2)
-    places = places[_near(places, region, WALL_MM / spacing_mm)]
+    inside = _near(places, region, WALL_MM / spacing_mm)
+    for number in np.flatnonzero(~inside & (centre_probability[tuple(places.T)] >= SURE_PEAK)):
+        label = outliner.label_near(places[number].astype(np.float64), reach_mm=2.5)
+        inside[number] = label > 0 and outliner.share_in(label, region) >= LUNG_SHARE
+    places = places[inside]
     # Of the thousands of ripples only the highest can be among the candidates in the end.
     places = places[np.argsort(-centre_probability[tuple(places.T)], kind="stable")[:LOOKED_AT]]
     found: list[Peak] = []
