@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -43,12 +43,11 @@ def measure(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[st
         return [], {}
     events, live, rounds = _number("EVENTS", MILLION), _number("LIVE_EVENTS", 10_000), _number("ROUNDS", 3)
     lines: list[Line] = []
-    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="ledger-", dir=work) as place:
         around = Path(place)
         # Open to the account that PostgreSQL runs as.
         around.chmod(0o755)
-        figures: dict[str, object] = {"load_before": load, "sync_ms": _sync_ms(around)}
+        figures: dict[str, object] = {"load_before": os.getloadavg()[0], "sync_ms": _sync_ms(around)}
         with durable_postgres(around) as server:
             environment = _environment(around, f"{server.removesuffix('/postgres')}/template_of_all")
             with psycopg.connect(server, autocommit=True) as admin:
@@ -69,17 +68,19 @@ def measure(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[st
                         found = _ours(there, "verified", live, events, rounds)
                     figures["verified"] = found
                     lines += _verified_lines(found)
-    beside = f"The machine's load was {load:.1f} before, on {os.cpu_count()} processors."
+    figures["load_after"] = os.getloadavg()[0]
+    beside = _load(figures)
     return [replace(line, note=f"{line.note} {beside}") for line in lines if line.bench in wanted], figures
 
 
 def _append_lines(found: Mapping[str, Any]) -> list[Line]:
+    rates = found["a_second"]
     note = (
         "`ledger.*`: PostgreSQL with its default settings, every commit synced to disk, all triggers and guards on. "
         "`ledger.append_16_writers`: 16 processes and the sealer; one event a commit, ten events a commit (`_tens`), "
-        "and a versioned row with its history, guard and event a commit (`_rows`)."
+        "and a versioned row with its history, guard and event a commit (`_rows`). Medians of rounds, in turn: "
+        f"{'; '.join(_listed(rounds) for rounds in rates.values())}."
     )
-    rates = found["a_second"]
     return [
         alone(APPEND, statistics.median(rates["single"]), "events/s", note=note),
         alone(TENS, statistics.median(rates["tens"]), "events/s", note=note),
@@ -88,11 +89,14 @@ def _append_lines(found: Mapping[str, Any]) -> list[Line]:
 
 
 def _overhead_lines(found: Mapping[str, Any]) -> list[Line]:
+    seconds = {way: statistics.median(turns) for way, turns in found["seconds"].items()}
+    each = {way: [1000 * one / found["creations"] for one in turns] for way, turns in found["seconds"].items()}
     note = (
         "`ledger.orm_overhead`: the time of creating a row with history, guard and event, divided by that of creating "
-        "the same row bare; one commit each, and all in one transaction (`_together`). Less is better."
+        "the same row bare; one commit each, and all in one transaction (`_together`). Less is better. Milliseconds a "
+        f"creation, bare and recorded, in turn: {_listed(each['bare'])} and {_listed(each['recorded'])}; together: "
+        f"{_listed(each['bare_together'])} and {_listed(each['recorded_together'])}."
     )
-    seconds = {way: statistics.median(turns) for way, turns in found["seconds"].items()}
     return [
         alone(OVERHEAD, seconds["recorded"] / seconds["bare"], "times", note=note),
         alone(TOGETHER, seconds["recorded_together"] / seconds["bare_together"], "times", note=note),
@@ -113,6 +117,15 @@ def _verified_lines(found: Mapping[str, Any]) -> list[Line]:
         alone(LIVE, seconds["live"] * MILLION / live, "s", note=note),
         alone(PROOF, statistics.median(found["proof_ms"]), "ms", note=note),
     ]
+
+
+def _load(figures: Mapping[str, Any]) -> str:
+    before, after = figures["load_before"], figures["load_after"]
+    return f"The machine's load was {before:.1f} before and {after:.1f} after, on {os.cpu_count()} processors."
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3g}" if value < 100 else f"{value:,.0f}" for value in values)
 
 
 @contextmanager

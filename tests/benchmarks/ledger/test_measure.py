@@ -38,6 +38,12 @@ def test_figures_are_medians_and_verification_counts_for_a_million_events() -> N
     assert tuple(line.bench for line in lines) == measure.NAMES
 
 
+def test_the_notes_say_what_every_round_gave() -> None:
+    (appended, *_), (created, *_) = measure._append_lines(APPENDED), measure._overhead_lines(CREATED)
+    assert "in turn: 90, 100, 300; 1,000; 40, 60." in appended.note
+    assert "in turn: 3.33, 6.67, 10 and 10, 30, 6.67; together: 1.67 and 6.67." in created.note
+
+
 def test_the_note_says_of_how_many_events_a_figure_is() -> None:
     for line in measure._verified_lines(VERIFIED):
         assert "200,000 events" in line.note
