@@ -16,6 +16,14 @@ class ImagingError(Exception):
         self.message = message
         self.subjects = subjects
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross from one process to another whole; by itself an exception is made again from its message alone."""
+        return _made_again, (type(self), self.code, self.message, self.subjects)
+
+
+def _made_again(kind: type[ImagingError], code: str, message: str, subjects: tuple[str, ...]) -> ImagingError:
+    return kind(code, message, subjects=subjects)
+
 
 class GeometryError(ImagingError):
     """Positions, orientations or spacings do not describe one regular volume, or a label does not fit its image."""
