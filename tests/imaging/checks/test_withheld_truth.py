@@ -91,10 +91,11 @@ def test_the_four_radiologists_agree_on_the_large_nodule_and_nothing_is_said_abo
 @pytest.mark.parametrize("ordinal", [0, 1, 2, 3])
 def test_a_withheld_mark_is_asked_for_by_its_reader_at_its_place(ordinal: int) -> None:
     case, suspect = withheld(ordinal, candidates=None)
-    here = [issue for issue in analyse(case=case, parameters=PARAMETERS).issues if at_the_place(issue)]
-    assert [(issue.check, issue.annotation_set_id, issue.finding_id) for issue in here] == [
-        ("reader_disagreement", suspect.set_id, None)
-    ]
+    there = [issue for issue in analyse(case=case, parameters=PARAMETERS).issues if at_the_place(issue)]
+    here = [issue for issue in there if issue.annotation_set_id == suspect.set_id]
+    assert [(issue.check, issue.finding_id) for issue in here] == [("reader_disagreement", None)]
+    # With fewer readers left one of them may rate the nodule unlike the others; nobody else is asked for a mark.
+    assert all(issue.finding_id is not None and issue.score < here[0].score / 2 for issue in there if issue not in here)
     assert here[0].score > 0.8
     proposal = here[0].proposals[0].mask
     original = large(suspect).mask
