@@ -36,6 +36,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import sys
 import zipfile
 import zlib
@@ -67,9 +68,14 @@ class Kit:
         self.said: set[tuple[str, str]] = set()
         self.gone: list[tuple[int, str, str, str]] = []
         self.stamp = ("", "")
+        self.read: dict[str, tuple[str, int]] = {}
 
     def report(self, message: str, index: float = LAST) -> None:
         self.problems.append((index, len(self.problems), message))
+
+    def report_file(self, name: str, message: str) -> None:
+        """Report what is wrong with a file as a whole: after what is wrong with events, before all else."""
+        self.problems.append((LAST, -1, f"file {name}: {message}"))
 
     def first(self) -> str:
         return min(self.problems)[2]
@@ -269,13 +275,101 @@ def read_line(line: bytes) -> Any:
     return value
 
 
-def blocks_of(archive: zipfile.ZipFile, name: str) -> Iterator[list[bytes]]:
-    """Yield a file in blocks of lines, each without its newline; raise ValueError if the last one lacks it."""
-    rest = b""
+# Most lines are plain: texts without escapes, ASCII keys, integers of up to 15 digits, nothing nested but lists, and
+# objects of one text. Such a line, and each part of it, is its own canonical form once the keys are in order: it is
+# hashed as it stands. What is not plain, or does not hold, is read as JSON further below, and there named.
+TEXT, KEY, SALT = r'"[^"\\\x00-\x1f]*"', r'"[ !#-\[\]-~]*"', '"[0-9a-f]{32}"'
+ONE = rf"(?:{TEXT}|null|true|false|0|-?[1-9][0-9]{{0,14}})"
+INNER = rf"(?:{ONE}|\{{(?:{KEY}:{TEXT})?\}})"
+VALUE = rf"(?:{INNER}|\[(?:{INNER}(?:,{INNER})*)?\])"
+ROW = rf'\{{"digest":{TEXT},"history_id":{ONE},"id":{TEXT},"marks":{TEXT},"op":{TEXT},"shape":{TEXT},"table":{TEXT}\}}'
+
+
+def members(value: str) -> str:
+    return rf"((?:{KEY}:{value}(?:,{KEY}:{value})*)?)"
+
+
+ENTRY = re.compile(
+    rf'\{{"event":(\{{"actor_id":{TEXT},"actor_name":{TEXT},"actor_role":{TEXT}),"commitments":\{{{members(TEXT)}\}}'
+    rf'(,"id":{TEXT},"kind":({TEXT}),"occurred_at":{TEXT},"payload":)\{{{members(VALUE)}\}}'
+    rf'(,"project_key":{TEXT},"reason":{TEXT},"rows":)\[((?:{ROW}(?:,{ROW})*)?)\],"salts":\{{{members(SALT)}\}}'
+    rf'(,"simulated":{ONE},"subject_id":{TEXT},"subject_type":{TEXT},"txid":{ONE}\}})'
+    r',"index":(0|[1-9][0-9]{0,14}),"leaf_hash":"([0-9a-f]{64})","link_hash":"([0-9a-f]{64})"\}'
+).fullmatch
+RECORD = re.compile(
+    rf'\{{"history_id":(null|{TEXT}),"id":({TEXT}),"table":({TEXT}),"values":(\{{{members(VALUE)}\}})\}}'
+).fullmatch
+MEMBERS, ROWS = re.compile(rf'"([^"]*)":({VALUE})').findall, re.compile(ROW).findall
+NO_ROWS = hashlib.sha256(b"").hexdigest()
+
+
+def ordered(fields: list[tuple[str, str]]) -> bool:
+    names = [name for name, _ in fields]
+    return len(names) < 2 or names == sorted(set(names))
+
+
+def plain_entry(line: str) -> Any:
+    """Return what ``read_events`` says of a plain line on which everything holds; None of any other line."""
+    match = ENTRY(line)
+    if match is None:
+        return None
+    start, committed, told, kind, payload, more, rows, salted, end, index, stated, link = match.groups()
+    if kind[1:-1] in SPEAKING:
+        return None
+    fields, salts, made = MEMBERS(payload), MEMBERS(salted), list[str]()
+    for (name, value), (own, salt) in zip(fields, salts):  # noqa: B905  # Python 3.9
+        if name != own:
+            return None
+        digest = sha256(b"\x03" + bytes.fromhex(salt[1:-1]) + f'["{name}",{value}]'.encode())
+        made.append(f'"{name}":"{digest}"')
+    if len(fields) != len(salts) or ",".join(made) != committed or not ordered(fields):
+        return None
+    facts, root = [], NO_ROWS
+    if rows:
+        written = ROWS(rows)
+        root = root_of([leaf(row.encode()) for row in written]).hex()
+        for row in map(DECODE, written):
+            facts.append(((row["table"], row["id"], row["history_id"]), row["digest"], row["marks"]))
+    promised = sha256(b"\x04{" + committed.encode() + b"}")
+    hashed = leaf(f'{start}{told}"{promised}"{more}"{root}"{end}'.encode())
+    if hashed.hex() != stated:
+        return None
+    return int(index), hashed, link, ("", [], [], facts, None, "") if facts else ()
+
+
+def plain_record(line: str) -> Any:
+    """Return what ``read_records`` says of a plain line; None of any other line."""
+    match = RECORD(line)
+    if match is None:
+        return None
+    history, identity, table, values, inside = match.groups()
+    fields = MEMBERS(inside)
+    event = dict(fields).get("event_id", "")
+    if not ordered(fields) or event[:1] != '"':
+        return None
+    # Of history rows nobody asks which columns hold the id.
+    sought = (identity, identity[1:-1]) if history == "null" else ()
+    keys = [name for name, value in fields if value in sought and value not in ("null", "true", "false")]
+    return table[1:-1], identity[1:-1], DECODE(history), event[1:-1], sha256(values.encode()), keys
+
+
+def pieces_of(kit: Kit, archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
+    """Yield a file piece by piece, and take note of its SHA-256 and size at its end."""
+    found, length = hashlib.sha256(), 0
     with archive.open(name) as stream:
         while piece := stream.read(BLOCK):
-            *lines, rest = (rest + piece).split(b"\n")
-            yield lines
+            found.update(piece)
+            length += len(piece)
+            yield piece
+    kit.read[name] = (found.hexdigest(), length)
+
+
+def blocks_of(kit: Kit, archive: zipfile.ZipFile, name: str) -> Iterator[list[bytes]]:
+    """Yield a file in blocks of lines, each without its newline; raise ValueError if the last one lacks it."""
+    rest = b""
+    for piece in pieces_of(kit, archive, name):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield lines
     if rest:
         raise ValueError("the last line is cut short")
 
@@ -300,11 +394,11 @@ def spread(
         raise failed
 
 
-def check_files(kit: Kit, archive: zipfile.ZipFile) -> tuple[int, str] | None:
-    """Check the files that are there against the manifest; return the (size, root) it names, None if unreadable."""
+def check_manifest(kit: Kit, archive: zipfile.ZipFile) -> tuple[dict[str, tuple[str, int]], tuple[int, str]] | None:
+    """Return the (SHA-256, size) of the files it names, and the (size, root) of the ledger; None if unreadable."""
     names = archive.namelist()
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        kit.report(f"file {name}: it is in the kit twice")
+    for name in {name for name in names if names.count(name) > 1}:
+        kit.report_file(name, "it is in the kit twice")
     try:
         data = archive.read("manifest.json")
         kit.manifest_sha256 = sha256(data)
@@ -320,26 +414,26 @@ def check_files(kit: Kit, archive: zipfile.ZipFile) -> tuple[int, str] | None:
         if data != (json.dumps(expected, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8"):
             raise ValueError("it is not as the service writes it")
     except (*UNREADABLE, *DAMAGED) as error:
-        kit.report(f"file manifest.json: it cannot be relied on ({error})")
+        kit.report_file("manifest.json", f"it cannot be relied on ({error})")
         return None
     needed = {"events.jsonl", "records.jsonl", "checkpoint.txt", "proofs.json"}
-    for name in sorted((set(names) | needed) - set(files) - {"manifest.json"}):
-        kit.report(f"file {name}: the manifest does not name it")
-    for name, (digest, size) in sorted(files.items()):
-        found, length = hashlib.sha256(), 0
+    for name in (set(names) | needed) - set(files) - {"manifest.json"}:
+        kit.report_file(name, "the manifest does not name it")
+    return files, ledger
+
+
+def check_files(kit: Kit, archive: zipfile.ZipFile, files: dict[str, tuple[str, int]]) -> None:
+    """Check the files that are there against the manifest; those that were read to their end are not read again."""
+    for name, stated in files.items():
         try:
-            with archive.open(name) as stream:
-                for piece in iter(partial(stream.read, BLOCK), b""):
-                    found.update(piece)
-                    length += len(piece)
+            if name not in kit.read:
+                deque(pieces_of(kit, archive, name), 0)
         except KeyError:
-            kit.report(f"file {name}: it is missing")
+            kit.report_file(name, "it is missing")
         except DAMAGED as error:
-            kit.report(f"file {name}: it is damaged ({error})")
-        else:
-            if (found.hexdigest(), length) != (digest, size):
-                kit.report(f"file {name}: it was altered; its SHA-256 is {found.hexdigest()}, not {digest}")
-    return ledger
+            kit.report_file(name, f"it is damaged ({error})")
+        if kit.read.get(name, stated) != stated:
+            kit.report_file(name, f"it was altered; its SHA-256 is {kit.read[name][0]}, not {stated[0]}")
 
 
 def leaf_of(event: dict[str, Any], rows: bytes) -> bytes:
@@ -364,6 +458,10 @@ def read_events(lines: list[bytes]) -> list[Any]:
     found: list[Any] = []
     for line in lines:
         try:
+            plain = plain_entry(line.decode("utf-8"))
+            if plain:
+                found.append(plain)
+                continue
             entry = read_line(line)
             index, stated, link = entry["index"], bytes.fromhex(entry["leaf_hash"]), entry["link_hash"]
             if set(entry) - {"event"} != {"index", "leaf_hash", "link_hash"} or len(stated) != 32:
@@ -398,7 +496,7 @@ def read_event(event: Any, stated: bytes) -> tuple[str, list[str], list[Any], li
 def check_events(kit: Kit, archive: zipfile.ZipFile) -> None:
     """Check the chain and every event, and take note of what each says of its rows."""
     previous = bytes(32)
-    for place, (_, found) in enumerate(spread(kit.pool, read_events, blocks_of(archive, "events.jsonl"))):
+    for place, (_, found) in enumerate(spread(kit.pool, read_events, blocks_of(kit, archive, "events.jsonl"))):
         if isinstance(found, str):
             kit.report(f"event {place}: its line cannot be read ({found})", place)
             return
@@ -408,7 +506,7 @@ def check_events(kit: Kit, archive: zipfile.ZipFile) -> None:
             return
         if said is None:
             kit.withheld += 1
-        else:
+        elif said:
             check_event(kit, index, *said)
         if hashlib.sha256(b"\x02" + previous + stated).hexdigest() != link:
             kit.report(f"event {index}: its link does not follow from the event before it", index)
@@ -474,6 +572,10 @@ def read_records(lines: list[bytes]) -> list[Any]:
     found: list[Any] = []
     for line in lines:
         try:
+            plain = plain_record(line.decode("utf-8"))
+            if plain:
+                found.append(plain)
+                continue
             record = read_line(line)
             table, identity, history, values = (record[key] for key in ("table", "id", "history_id", "values"))
             if set(record) != {"table", "id", "history_id", "values"}:
@@ -488,7 +590,7 @@ def read_records(lines: list[bytes]) -> list[Any]:
 def check_records(kit: Kit, archive: zipfile.ZipFile) -> None:
     """Check each record against the event that names it, then that no record is missing."""
     waiting = dict(kit.rows)
-    for place, (line, found) in enumerate(spread(kit.pool, read_records, blocks_of(archive, "records.jsonl"))):
+    for place, (line, found) in enumerate(spread(kit.pool, read_records, blocks_of(kit, archive, "records.jsonl"))):
         if isinstance(found, str):
             kit.report(f"record on line {place + 1}: it cannot be read ({found})")
             continue
@@ -545,7 +647,7 @@ def verify(
     kit = Kit(witness, pool)
     try:
         with zipfile.ZipFile(path) as archive:
-            ledger = check_files(kit, archive)
+            stated = check_manifest(kit, archive)
             checks = {"events.jsonl": check_events, "records.jsonl": check_records, "proofs.json": check_tree}
             if "checkpoint.tsr" in archive.namelist():
                 checks["checkpoint.tsr"] = check_stamp
@@ -555,12 +657,14 @@ def verify(
                 except (*UNREADABLE, *DAMAGED) as error:
                     kit.report(f"file {name}: it cannot be read to its end ({error})")
                 kit.root = kit.root or root_of(kit.leaves)
+            if stated:
+                check_files(kit, archive, stated[0])
     except DAMAGED as error:
         kit.report(f"the kit cannot be opened ({error})")
         return kit
     root = kit.root.hex()
-    if ledger and (kit.events, root) != ledger:
-        kit.report(f"the ledger ends at event {kit.events - 1}, root {root}; the manifest says {ledger}")
+    if stated and (kit.events, root) != stated[1]:
+        kit.report(f"the ledger ends at event {kit.events - 1}, root {root}; the manifest says {stated[1]}")
     if head and head.lower() not in (root, *kit.roots):
         kit.report(f"the root is {root}, and {head} was expected: this is not the ledger that was reported")
     if key and key not in kit.keys:

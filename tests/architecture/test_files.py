@@ -10,7 +10,7 @@ from tests.architecture.sources import PACKAGES, ROOT, files, named
 
 LONGEST = 400
 # The kit's verifier is one file by requirement (one file, standard library, Ed25519 written out), read in one sitting.
-LONGER = {"compliance/ledger/verify.py": 610}
+LONGER = {"compliance/ledger/verify.py": 710}
 HOMES = (*PACKAGES, "tests", "deploy")
 SHAPELESS_NAMES = frozenset({"utils", "util", "helpers", "helper", "misc", "common_utils", "tools"})
 

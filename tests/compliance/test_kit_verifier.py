@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -227,6 +228,90 @@ def test_several_processes_find_what_one_finds_wherever_the_blocks_end(
             assert [(one.root, one.records, one.keys) for one in together] == [
                 (one.root, one.records, one.keys) for one in alone
             ]
+
+
+TOKENS = (b"", b'"', b",", b"{}", b"[]", b"-0", b"01", b"1.5", b"null", b"\\", b" ", b"\xc3\xa4", b"\xff", b'"a":1,')
+
+
+def test_a_line_hashed_as_it_stands_is_judged_as_one_that_is_read_as_json(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = contents(kit.path)
+    events, records = files["events.jsonl"].splitlines(), lines(files["records.jsonl"])
+    assert [verify.plain_entry(line.decode()) is not None for line in events] == [False, True, True, True, False]
+    history, row = (next(one for one in records if (one["history_id"] is None) is plain) for plain in (False, True))
+    history["values"]["tags"] = ["solid", 1, {"$float": "0.5"}, {}, None]
+    rows = joined([row, history]).splitlines()
+    assert all(verify.plain_record(line.decode()) for line in rows)
+    for judged, lines_of, step in ((verify.read_events, events[1:4], 11), (verify.read_records, rows, 7)):
+        altered = [
+            line[:place] + token + line[place + length :]
+            for line in lines_of
+            for place in range(0, len(line), step)
+            for token in TOKENS
+            for length in (0, 1)
+        ]
+        quickly = [said(judged([line])) for line in (*lines_of, *altered)]
+        with monkeypatch.context() as patch:
+            for name in ("plain_entry", "plain_record"):
+                patch.setattr(verify, name, lambda line: None)
+            slowly = [said(judged([line])) for line in (*lines_of, *altered)]
+        assert quickly == slowly
+
+
+def said(found: list[Any]) -> object:
+    """Return what was found on one line, without the event's name and a history row's keys, which nobody then asks."""
+    (one,) = found
+    if isinstance(one, str) or one[3] is None:
+        return one
+    if len(one) == 4:
+        *place, event = one
+        return [*place, *(event[1:] if event else ([], [], [], None, ""))]
+    return one[:5] if one[2] is not None else one
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '"b":1,"a":2',
+        '"a":1,"a":2',
+        '"":1,"":2',
+        '"a":-0',
+        '"a":01',
+        '"a":9007199254740992',
+        '"a":1.0',
+        '"a": 1',
+        '"a":"\\u0041"',
+        '"a":{"c":1,"b":2}',
+        '"a":[1,]',
+        '"a":[{"c":"1","b":"2"}]',
+    ],
+)
+def test_what_is_not_canonical_is_refused_even_where_it_was_hashed_as_it_stands(payload: str) -> None:
+    found = [(name, value) for name, value in (re.findall(r'"([^"]*)": ?((?:[^,{[]|[{[].*[]}])*)', payload))]
+    salt = "ab" * 16
+    commitments = ",".join(
+        f'"{name}":"{verify.sha256(bytes([3]) + bytes.fromhex(salt) + f"""["{name}",{value}]""".encode())}"'
+        for name, value in found
+    )
+    salts = ",".join(f'"{name}":"{salt}"' for name, _ in found)
+    begin, middle, more, end = (
+        '{"actor_id":"a","actor_name":"A","actor_role":"r"',
+        ',"id":"1","kind":"k","occurred_at":"t","payload":',
+        ',"project_key":"","reason":"r","rows":',
+        ',"simulated":false,"subject_id":"1","subject_type":"s","txid":1}',
+    )
+
+    def line(fields: str, commitments: str, salts: str) -> bytes:
+        bound = verify.sha256(f"\x04{{{commitments}}}".encode())
+        leaf = verify.leaf(f'{begin}{middle}"{bound}"{more}"{verify.NO_ROWS}"{end}'.encode()).hex()
+        event = f'{begin},"commitments":{{{commitments}}}{middle}{{{fields}}}{more}[],"salts":{{{salts}}}{end}'
+        return f'{{"event":{event},"index":0,"leaf_hash":"{leaf}","link_hash":"{leaf}"}}'.encode()
+
+    ((_, _, _, whole),) = verify.read_events([line("", "", "")])
+    assert whole == (), "what is canonical holds"
+    (refused,) = verify.read_events([line(payload, commitments, salts)])
+    assert isinstance(refused, str)
 
 
 def test_a_last_line_that_is_cut_short_is_found(kit: Kit, tmp_path: Path) -> None:
