@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db import models
 
-from compliance.ledger import chain, merkle
+from compliance.ledger import merkle
 from compliance.ledger.canonical import Json
-from compliance.ledger.commitments import commitment, leaf_document
+from compliance.ledger.commitments import commitment, leaf_hash
 from compliance.models import Event
 from compliance.recorded_history import HistoryRow
 from compliance.rows import MARK_LENGTH, field_marks, row_digest, row_values, utc_text
@@ -54,7 +54,7 @@ def document_of(values: Mapping[str, Any]) -> dict[str, Json]:
 
 def event_leaf(event: Event) -> bytes:
     """Return the leaf hash of a stored event: over its commitments, so that it outlives what is redacted."""
-    return chain.leaf_hash(leaf_document(event_document(event)))
+    return leaf_hash(event_document(event))
 
 
 def payload_faults(event: Event) -> Iterator[str]:

@@ -6,29 +6,36 @@ is read again by ``ledger_walk`` and ``row_checks``, which name what was altered
 
 from __future__ import annotations
 
+import datetime
+import json
+import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import models
+from django.db import connection, models
+from django.db.models.functions import Cast
 
 from compliance.events import EVENT_FIELDS, document_of, is_bulk, require_readable
 from compliance.kinds import REDACTED
-from compliance.ledger import chain, merkle
+from compliance.ledger import merkle
 from compliance.ledger.canonical import Json, NotCanonical
-from compliance.ledger.commitments import commitment, leaf_document
+from compliance.ledger.commitments import commitment, leaf_hash
 from compliance.models import Event, LedgerEntry
 from compliance.problems import DAMAGED
 from compliance.recorded_history import HistoryRow
 from compliance.registry import key_column, recorded_models, subject_model
-from compliance.rows import row_digest, row_reader, stored_names
+from compliance.rows import UtcText, row_digest, row_reader, stored_columns
 from compliance.shapes import current_columns, known_shapes
 
-PLACE = ("index", "leaf_hash", "link_hash", "sealed_at", *(f"event__{name}" for name in EVENT_FIELDS))
+PLACE = ("index", "leaf_hash", "link_hash")
+DOCUMENTS = ("payload", "salts", "commitments", "rows")
+PLAIN = tuple(name for name in EVENT_FIELDS if name not in ("id", "occurred_at", *DOCUMENTS))
 UNREADABLE = (NotCanonical, KeyError, *DAMAGED)
 
 Model = type[models.Model]
+Moment = datetime.datetime
 
 
 @dataclass
@@ -36,13 +43,13 @@ class Stretch:
     """A stretch of the ledger that is intact in itself; whether it follows what is before it is not judged here.
 
     ``links`` holds (leaf, link) of its places, ``times`` (index, time of sealing, time of the event), ``speaking`` the
-    events that redact or of which a payload field is gone, and ``rows`` how many rows were read of each table.
+    events that redact or of which a payload field is gone, and ``rows`` how many rows were read, by label of the model.
     """
 
     links: list[tuple[bytes, str]] = field(default_factory=list)
-    times: list[tuple[int, Any, Any]] = field(default_factory=list)
+    times: list[tuple[int, Moment, Moment]] = field(default_factory=list)
     speaking: list[tuple[int, Event]] = field(default_factory=list)
-    rows: Counter[Model] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
 
 
 class Reader:
@@ -60,20 +67,21 @@ class Reader:
     def stretch(self, start: int, stop: int) -> Stretch | None:
         """Return the places from ``start`` up to ``stop`` if all are there, fit their events, and these their rows."""
         entries: models.QuerySet[LedgerEntry] = models.QuerySet(LedgerEntry)
-        places = entries.filter(index__range=(start, stop - 1)).order_by("index").values_list(*PLACE)
+        entries = entries.filter(index__range=(start, stop - 1)).order_by("index")
         found, rows = Stretch(), _Rows(self._shapes)
         try:
-            for expected, (index, leaf, link, sealed_at, *values) in enumerate(places, start):
-                event = dict(zip(EVENT_FIELDS, values, strict=True))
+            read = _from_postgresql if connection.vendor == "postgresql" else _from_sqlite
+            for expected, (index, leaf, link, sealed_at, occurred_at, event) in enumerate(read(entries), start):
                 if index != expected or sealed_at is None or not _fits(event, leaf):
                     return None
                 found.links.append((bytes.fromhex(leaf), link))
-                found.times.append((index, sealed_at, event["occurred_at"]))
+                found.times.append((index, sealed_at, occurred_at))
                 if event["kind"] == REDACTED or len(event["payload"]) < len(event["commitments"]):
-                    found.speaking.append((index, Event(**event)))
+                    stored = {**event, "id": uuid.UUID(event["id"]), "occurred_at": occurred_at}
+                    found.speaking.append((index, Event(**stored)))
                 for entry in event["rows"]:
                     require_readable(entry)
-                    rows.expect(str(event["id"]), self.model_of(entry), entry)
+                    rows.expect(event["id"], self.model_of(entry), entry)
             whole = len(found.links) == stop - start and rows.read()
         except UNREADABLE:
             return None
@@ -87,21 +95,53 @@ def _table(model: Model) -> tuple[str, bool]:
     return (subject_model(model) if history else model)._meta.db_table, history
 
 
+def _from_postgresql(
+    entries: models.QuerySet[LedgerEntry],
+) -> Iterator[tuple[int, str, str, Moment | None, Moment, dict[str, Any]]]:
+    """Yield (index, leaf, link, time of sealing, time of the event, the event as kits hold it).
+
+    PostgreSQL gives keys, times and documents as text: to make objects of them, and text of these again, takes longer
+    than all hashing.
+    """
+    texts = (Cast(f"event__{name}", models.TextField()) for name in ("id", *DOCUMENTS))
+    moments = (UtcText(name) for name in ("sealed_at", "event__occurred_at"))
+    plain = (f"event__{name}" for name in PLAIN)
+    for index, leaf, link, key, payload, salts, commitments, rows, sealed, occurred, *values in entries.values_list(
+        *PLACE, *texts, *moments, *plain
+    ):
+        documents = json.loads(f"[{payload},{salts},{commitments},{rows}]")
+        event = dict(zip(PLAIN, values, strict=True))
+        event["id"], event["occurred_at"] = key, occurred
+        event["payload"], event["salts"], event["commitments"], event["rows"] = documents
+        yield index, leaf, link, Moment.fromisoformat(sealed), Moment.fromisoformat(occurred), event
+
+
+def _from_sqlite(
+    entries: models.QuerySet[LedgerEntry],
+) -> Iterator[tuple[int, str, str, Moment | None, Moment, dict[str, Any]]]:
+    """Yield the same; SQLite has texts of its own for keys and times."""
+    names = [f"event__{name}" for name in EVENT_FIELDS]
+    for index, leaf, link, sealed, *values in entries.values_list(*PLACE, "sealed_at", *names):
+        event = dict(zip(EVENT_FIELDS, values, strict=True))
+        yield index, leaf, link, sealed, event["occurred_at"], document_of(event)
+
+
 def _fits(event: Mapping[str, Any], leaf: str) -> bool:
     """Tell whether an event hashes to its leaf, and what is there of its payload to its commitments."""
     payload, salts, commitments = event["payload"], event["salts"], event["commitments"]
-    if chain.leaf_hash(leaf_document(document_of(event))).hex() != leaf or payload.keys() != salts.keys():
+    if leaf_hash(event).hex() != leaf or payload.keys() != salts.keys():
         return False
-    return all(
-        commitment(name=name, value=value, salt=salts[name]) == commitments[name] for name, value in payload.items()
-    )
+    for name, value in payload.items():
+        if commitment(name=name, value=value, salt=salts[name]) != commitments[name]:
+            return False
+    return True
 
 
 class _Rows:
     """The rows that some events name, to be compared with those that are stored with these events."""
 
     def __init__(self, shapes: Mapping[str, tuple[str, ...]]) -> None:
-        self.counts: Counter[Model] = Counter()
+        self.counts: Counter[str] = Counter()
         self._shapes = shapes
         self._events: dict[Model, set[str]] = {}
         self._single: dict[tuple[str, Model, str, str | None], Mapping[str, Any]] = {}
@@ -120,7 +160,7 @@ class _Rows:
         """Count the stored rows by their model; return whether they are those expected, and no others."""
         for model, events in self._events.items():
             rows: models.QuerySet[Any] = models.QuerySet(model)
-            stored = rows.filter(event_id__in=list(events)).values_list(*stored_names(model))
+            stored = rows.filter(event_id__in=list(events)).values_list(*stored_columns(model))
             if not self._are_expected(model, map(row_reader(model), stored)):
                 return False
         return not self._single and all(
@@ -133,7 +173,7 @@ class _Rows:
         key = key_column(subject_model(model) if history else model)
         columns = current_columns(model)
         for values in rows:
-            self.counts[model] += 1
+            self.counts[model._meta.label] += 1
             where = (str(values["event_id"]), model)
             name = (*where, str(values[key]), None if history is None else str(values[history]))
             entry = self._single.pop(name, None) or self._bulk.get(where)

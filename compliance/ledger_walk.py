@@ -16,6 +16,7 @@ from compliance.ledger_order import Links, Times, of_place
 from compliance.loose_rows import LooseRows
 from compliance.models import Event, LedgerEntry
 from compliance.problems import DAMAGED, Damaged, Problem, read_all
+from compliance.read_ahead import ReadAhead
 from compliance.recording import registered_events
 from compliance.registry import recorded_models
 from compliance.row_checks import check_rows, sealed_rows, unnamed_rows
@@ -34,21 +35,21 @@ Sealed = list[tuple[int | None, Event]]
 class Walk:
     """One walk over the first ``size`` places, then over the events that have none yet.
 
-    ``watch`` grows the tree, ``disclosure`` takes note of payloads, ``loose`` of rows that do not fit. Once it is
-    through, ``sealed``, ``unsealed`` and ``rows`` say how much was read.
+    ``watch`` grows the tree, ``disclosure`` takes note of payloads, ``loose`` of rows that do not fit, and ``reader``
+    reads. Once it is through, ``sealed``, ``unsealed`` and ``rows`` say how much was read.
     """
 
     size: int
     watch: TreeWatch
     disclosure: Disclosure
     loose: LooseRows
+    reader: Reader | ReadAhead = field(default_factory=Reader)
     sealed: int = 0
     unsealed: int = 0
     rows: int = 0
-    _reader: Reader = field(default_factory=Reader)
     # Places that were read as intact, and how many rows of each model their events name.
     _intact: list[range] = field(default_factory=list)
-    _named: Counter[type[models.Model]] = field(default_factory=Counter)
+    _named: Counter[str] = field(default_factory=Counter)
     _links: Links = field(default_factory=Links)
     _times: Times = field(default_factory=Times)
     _missing_from: int | None = None
@@ -91,7 +92,7 @@ class Walk:
 
     def _take(self, start: int, stop: int) -> bool:
         """Take a stretch that is intact and follows what was read; return False, having taken nothing, otherwise."""
-        stretch = self._reader.stretch(start, stop)
+        stretch = self.reader.stretch(start, stop)
         if stretch is None or not (self._links.follows(stretch.links) and self._times.in_order(stretch.times)):
             return False
         self._links.take(stretch.links)
@@ -112,7 +113,7 @@ class Walk:
     def _unnamed(self) -> Iterator[Problem]:
         """Look for rows whose event is intact and does not name their table, where there are more than are named."""
         for model in recorded_models():
-            more = sum(sealed_rows(model, places).count() for places in self._intact) - self._named[model]
+            more = sum(sealed_rows(model, places).count() for places in self._intact) - self._named[model._meta.label]
             self.rows += more
             for places in self._intact if more else ():
                 yield from unnamed_rows(model, places, self.loose)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from compliance.ledger_walk import Walk
 from compliance.loose_rows import LooseRows
 from compliance.problems import Problem
+from compliance.read_ahead import stretches
 from compliance.reconciliation import reconcile
 from compliance.row_checks import shape_problems, unexplained_rows
 from compliance.sealing import size
@@ -36,7 +37,7 @@ class VerificationResult:
     unreachable: str = ""
 
 
-def verify_live(*, checkpoint: tuple[int, str] | None = None) -> VerificationResult:
+def verify_live(*, checkpoint: tuple[int, str] | None = None, processes: int = 1) -> VerificationResult:
     """Verify the whole record as it stands, and say what was altered, first in ledger order.
 
     Checked: the chain without gaps; every event against its leaf, and its payload against its commitments; what is
@@ -44,10 +45,11 @@ def verify_live(*, checkpoint: tuple[int, str] | None = None) -> VerificationRes
     in its event; rows that no event names, and named rows that are missing; the order of times; the kept nodes of
     the tree; checkpoints on disk and in the bucket against the tree, with their signatures and time-stamps; live
     rows against their last history. ``checkpoint`` is a further (size, root) kept outside, from a report or a kit:
-    without any, a ledger whose end was cut off together with its rows still looks whole.
+    without any, a ledger whose end was cut off together with its rows still looks whole. ``processes`` says how many
+    may read at once; more than one only where no other thread runs and no connection is in use.
     """
     outside = kept_checkpoints()
-    return _verified(size(), outside, checkpoint)
+    return _verified(size(), outside, checkpoint, processes)
 
 
 def verify_backup() -> VerificationResult:
@@ -56,13 +58,16 @@ def verify_backup() -> VerificationResult:
     return _verified(sealed_size, kept_checkpoints(upto=sealed_size), None)
 
 
-def _verified(sealed_size: int, outside: KeptCheckpoints, checkpoint: tuple[int, str] | None) -> VerificationResult:
+def _verified(
+    sealed_size: int, outside: KeptCheckpoints, checkpoint: tuple[int, str] | None, processes: int = 1
+) -> VerificationResult:
     watch = TreeWatch(sizes={*outside.wanted, *([checkpoint[0]] if checkpoint else ())})
     disclosure = Disclosure()
     found: list[Problem] = []
     loose = LooseRows()
-    walk = Walk(sealed_size, watch, disclosure, loose)
-    found += walk.problems()
+    with stretches(size=sealed_size, processes=processes) as reader:
+        walk = Walk(sealed_size, watch, disclosure, loose, reader)
+        found += walk.problems()
     found += disclosure.problems()
     found += watch.problems()
     found += outside.problems(watch)

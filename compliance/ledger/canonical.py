@@ -12,6 +12,9 @@ from typing import Any
 
 LARGEST_INTEGER = 2**53 - 1
 
+quoted = json.encoder.encode_basestring
+"""Return the canonical text of a string. Raises TypeError for another type; half a surrogate pair is not seen here."""
+
 # Python escapes exactly what RFC 8785 asks once non-ASCII characters are left alone.
 _ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 _TEXTS = frozenset({str, bool, type(None)})

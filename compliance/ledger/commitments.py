@@ -12,13 +12,25 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from compliance.ledger import merkle
-from compliance.ledger.canonical import canonical_bytes
+from compliance.ledger.canonical import LARGEST_INTEGER, canonical_bytes, quoted
 
 FIELD_PREFIX = b"\x03"
 PAYLOAD_PREFIX = b"\x04"
 SALT_BYTES = 16
+
+# The members of a leaf's document in their canonical order: known beforehand, they need no sorting.
+_LEAF = (
+    '{"actor_id":%s,"actor_name":%s,"actor_role":%s,"id":%s,"kind":%s,"occurred_at":%s,"payload":"%s",'
+    '"project_key":%s,"reason":%s,"rows":"%s","simulated":%s,"subject_id":%s,"subject_type":%s,"txid":%d}'
+)
+_FIRST = itemgetter("actor_id", "actor_name", "actor_role", "id", "kind", "occurred_at")
+_BETWEEN, _LAST = itemgetter("project_key", "reason"), itemgetter("subject_id", "subject_type")
+_MEMBERS = 16
+_NO_ROWS = merkle.EMPTY_ROOT.hex()
+_TRUTH = {True: "true", False: "false"}
 
 
 def new_salt() -> str:
@@ -35,17 +47,17 @@ def commitment(*, name: str, value: object, salt: str) -> str:
     random = bytes.fromhex(salt)
     if len(random) != SALT_BYTES:
         raise ValueError(f"a salt has {SALT_BYTES} bytes")
-    return hashlib.sha256(FIELD_PREFIX + random + canonical_bytes([name, value])).hexdigest()
+    return hashlib.sha256(FIELD_PREFIX + random + _field(name, value)).hexdigest()
 
 
 def payload_hash(commitments: Mapping[str, str]) -> str:
     """Return SHA-256(0x04 || canonical {name: commitment}) in hexadecimal: names are bound twice, and stay readable."""
-    return hashlib.sha256(PAYLOAD_PREFIX + canonical_bytes(commitments)).hexdigest()
+    return hashlib.sha256(PAYLOAD_PREFIX + _promised(commitments)).hexdigest()
 
 
 def rows_hash(rows: Sequence[object]) -> str:
     """Return the Merkle tree hash over the canonical entries of an event's rows, in their order, in hexadecimal."""
-    return merkle.root([canonical_bytes(entry) for entry in rows]).hex()
+    return merkle.root([canonical_bytes(entry) for entry in rows]).hex() if rows else _NO_ROWS
 
 
 def leaf_document(event: Mapping[str, object]) -> dict[str, object]:
@@ -55,3 +67,56 @@ def leaf_document(event: Mapping[str, object]) -> dict[str, object]:
     if not isinstance(commitments, Mapping) or not isinstance(rows, list):
         raise TypeError("an event's commitments are an object and its rows a list")
     return {**kept, "payload": payload_hash(commitments), "rows": rows_hash(rows)}
+
+
+def leaf_hash(event: Mapping[str, object]) -> bytes:
+    """Return the 32-byte leaf hash of an event: over the canonical bytes of its ``leaf_document``."""
+    try:
+        return merkle.hash_leaf(_leaf_bytes(event))
+    except (TypeError, KeyError, UnicodeEncodeError):
+        # The general way, for other members and types, also says where what it refuses is.
+        return merkle.hash_leaf(canonical_bytes(leaf_document(event)))
+
+
+def _leaf_bytes(event: Mapping[str, object]) -> bytes:
+    """Return these bytes of an event of the usual members and types; raise TypeError or KeyError for any other."""
+    commitments, rows, txid, simulated = (event[name] for name in ("commitments", "rows", "txid", "simulated"))
+    if len(event) != _MEMBERS or not isinstance(commitments, dict) or not isinstance(rows, list):
+        raise TypeError(event)
+    if type(simulated) is not bool or type(txid) is not int or abs(txid) > LARGEST_INTEGER:
+        raise TypeError(event)
+    return (
+        _LEAF
+        % (
+            *map(quoted, _FIRST(event)),
+            payload_hash(commitments),
+            *map(quoted, _BETWEEN(event)),
+            rows_hash(rows),
+            _TRUTH[simulated],
+            *map(quoted, _LAST(event)),
+            txid,
+        )
+    ).encode()
+
+
+def _field(name: str, value: object) -> bytes:
+    """Return the canonical bytes of [name, value]; of a text or a truth value, as most are, without Python's writer."""
+    try:
+        if type(value) is str:
+            return f"[{quoted(name)},{quoted(value)}]".encode()
+        if type(value) is bool:
+            return f"[{quoted(name)},{_TRUTH[value]}]".encode()
+    except (TypeError, UnicodeEncodeError):
+        pass
+    return canonical_bytes([name, value])
+
+
+def _promised(commitments: Mapping[str, str]) -> bytes:
+    """Return the canonical bytes of {name: commitment}; ASCII names are in the same order by any measure."""
+    try:
+        if all(map(str.isascii, commitments)):
+            members = [f"{quoted(name)}:{quoted(commitments[name])}" for name in sorted(commitments)]
+            return ("{" + ",".join(members) + "}").encode()
+    except (TypeError, UnicodeEncodeError):
+        pass
+    return canonical_bytes(commitments)

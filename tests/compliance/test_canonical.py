@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 import rfc8785
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from compliance.ledger import chain, merkle, verify
 from compliance.ledger.canonical import LARGEST_INTEGER, NotCanonical, canonical_bytes
+from compliance.ledger.commitments import commitment, leaf_document, leaf_hash
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 DOCUMENTS = st.recursive(
@@ -40,6 +42,66 @@ def test_canonical_bytes_are_those_of_an_independent_library_and_of_the_kits_ver
     expected = rfc8785.dumps(document)
     assert canonical_bytes(document) == expected
     assert verify.canonical(document) == expected
+
+
+EVENTS = st.fixed_dictionaries(
+    {
+        **dict.fromkeys(("actor_id", "actor_name", "actor_role", "id", "kind", "occurred_at", "reason"), TEXT),
+        **dict.fromkeys(("project_key", "subject_type", "subject_id"), TEXT),
+        "payload": st.dictionaries(TEXT, DOCUMENTS, max_size=2),
+        "salts": st.just({}),
+        "commitments": st.dictionaries(TEXT, TEXT, max_size=3),
+        "rows": st.lists(st.dictionaries(TEXT, DOCUMENTS, max_size=2), max_size=2),
+        "simulated": st.booleans() | st.sampled_from([0, 1, None]),
+        "txid": st.integers(-LARGEST_INTEGER, LARGEST_INTEGER) | st.booleans() | TEXT,
+    },
+    optional={"more": DOCUMENTS},
+)
+
+
+@given(EVENTS)
+def test_the_leaf_of_an_event_is_the_hash_of_its_document_by_an_independent_library(event: dict[str, Any]) -> None:
+    commitments = hashlib.sha256(b"\x04" + rfc8785.dumps(event["commitments"])).hexdigest()
+    rows = merkle.root([rfc8785.dumps(row) for row in event["rows"]]).hex()
+    kept = {name: value for name, value in event.items() if name not in ("salts", "commitments")}
+    expected = hashlib.sha256(b"\x00" + rfc8785.dumps({**kept, "payload": commitments, "rows": rows})).digest()
+    assert leaf_hash(event) == chain.leaf_hash(leaf_document(event)) == expected
+
+
+@given(TEXT, DOCUMENTS)
+def test_a_commitment_is_over_the_canonical_name_and_value(name: str, value: Any) -> None:
+    expected = hashlib.sha256(b"\x03" + bytes(range(16)) + rfc8785.dumps([name, value])).hexdigest()
+    assert commitment(name=name, value=value, salt=bytes(range(16)).hex()) == expected
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"reason": "\ud800"},
+        {"txid": 2**53},
+        {"txid": 1.0},
+        {"commitments": {"\ud800": "a"}},
+        {"commitments": {"a": 1.5}},
+        {"rows": [{"a": 1.5}]},
+    ],
+)
+def test_an_event_without_a_canonical_form_has_no_leaf(altered: dict[str, Any]) -> None:
+    texts = dict.fromkeys(
+        ("actor_id", "actor_name", "actor_role", "id", "kind", "occurred_at", "reason", "project_key"), "x"
+    )
+    event: dict[str, Any] = {
+        **texts,
+        "subject_type": "x",
+        "subject_id": "x",
+        "payload": {},
+        "salts": {},
+        "commitments": {},
+        "rows": [],
+    }
+    event |= {"simulated": False, "txid": 1}
+    assert len(leaf_hash(event)) == 32
+    with pytest.raises(NotCanonical):
+        leaf_hash({**event, **altered})
 
 
 def test_keys_are_ordered_by_utf16_code_units_not_by_code_points() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import BrokenExecutor, Executor
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import pytest
 from django.db import connection
 
-from compliance import ledger_walk
+from compliance import ledger_walk, read_ahead
 from compliance.events import is_bulk
 from compliance.intact import Reader
 from compliance.models import Event, LedgerEntry
+from compliance.read_ahead import ReadAhead
 from compliance.recording import record_event
 from compliance.redaction import redact
 from compliance.sealing import seal
@@ -81,6 +83,30 @@ def test_what_was_altered_is_named_alike_however_much_is_read_at_once(
     for stretch in (1, 3, 500):
         monkeypatch.setattr(ledger_walk, "STRETCH", stretch)
         assert found(verify_live()) == found(slowly)
+
+
+@pytest.mark.parametrize("what", ["nothing", "a history row", "a place lost", "a payload"])
+def test_processes_that_read_ahead_find_what_one_finds(story: Case, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    with past_the_triggers() as cursor:
+        for statement in ALTERATIONS[what]:
+            cursor.execute(statement.replace("index =", '"index" ='))
+    alone = verify_live()
+    assert alone.ok == (what == "nothing")
+    monkeypatch.setattr(read_ahead, "SMALL", 1)
+    for stretch in (1, 3):
+        monkeypatch.setattr(ledger_walk, "STRETCH", stretch)
+        with read_ahead.stretches(size=alone.sealed, processes=2) as reader:
+            assert isinstance(reader, ReadAhead if connection.vendor == "postgresql" else Reader)
+        assert found(verify_live(processes=2)) == found(alone)
+
+
+def test_what_other_processes_cannot_read_is_read_by_this_one(story: Case) -> None:
+    class Broken(Executor):
+        def submit(self, *_: object, **__: object) -> Never:
+            raise BrokenExecutor
+
+    stretch = ReadAhead(Broken(), size=8).stretch(0, 8)
+    assert stretch == Reader().stretch(0, 8) is not None
 
 
 @pytest.mark.parametrize(("of_many", "lost"), [(False, "marks"), (False, "table"), (True, "label"), (True, "count")])

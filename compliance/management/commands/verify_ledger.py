@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -29,7 +30,7 @@ class Command(BaseCommand):
         size, head = options["size"], options["head"]
         if (size is None) != (head is None):
             raise CommandError("--size and --head belong together", returncode=2)
-        result = verify_live(checkpoint=None if size is None else (size, head))
+        result = verify_live(checkpoint=None if size is None else (size, head), processes=os.cpu_count() or 1)
         contents = [] if options.get("skip_contents") else verify_contents()
         self.stdout.write(f"{result.sealed} sealed events, {result.unsealed} not sealed yet, {result.rows} rows")
         copies = f", {result.copies} copies in the bucket" if result.copies else ""

@@ -41,7 +41,7 @@ def measure(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[st
     if find_postgres() is None:
         print("  PostgreSQL is not installed", file=sys.stderr)
         return [], {}
-    events, live, rounds = _number("EVENTS", MILLION), _number("LIVE_EVENTS", 10_000), _number("ROUNDS", 3)
+    events, live, rounds = _number("EVENTS", MILLION), _number("LIVE_EVENTS", 50_000), _number("ROUNDS", 3)
     lines: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="ledger-", dir=work) as place:
         around = Path(place)
