@@ -26,7 +26,9 @@ from compliance.rendering.document import (
 )
 from compliance.rendering.typesetting import can_show, typeset
 
-DRAFT = "DRAFT without its signature page"
+DRAFT = "DRAFT unless its signature page says APPROVED"
+"""True before the report is signed and after: signing changes none of its pages."""
+
 EMBEDDED_DATABASE = "Embedded SQLite: evidence, not prevention"
 SIMULATED_READERS = "Contains simulated readers"
 

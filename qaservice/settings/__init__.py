@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "qaservice.portal.viewing.ViewingsOnRecord",
 ]
 
 ROOT_URLCONF = "qaservice.urls"

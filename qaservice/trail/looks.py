@@ -1,4 +1,4 @@
-"""The register of looks: who looked at which images, and who took images or identifying data out (REQ-40)."""
+"""The register of looks: who was shown which images and identifying data, and who took either out (REQ-40)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from compliance.models import Event
 from qaservice.analysis.models import Flag
 from qaservice.common.errors import InvalidInput
 from qaservice.studies.models import Series
+from qaservice.trail.events import DATA_VIEWED
 from qaservice.trail.records import is_uuid
 from qaservice.trail.search import Search, events_found
 
-VIEWED = ("images.viewed", "read.opened")
+VIEWED = ("images.viewed", "read.opened", DATA_VIEWED)
 TAKEN_OUT = (
     "labels.exported",
     "kit.exported",

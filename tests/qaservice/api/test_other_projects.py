@@ -21,7 +21,7 @@ from qaservice.labels.models import DatasetVersion, FindingRevision
 from qaservice.projects.models import Membership
 from qaservice.projects.training import record_training
 from qaservice.reports.models import ValidationReport
-from qaservice.retention.models import Disposition, LegalHold, RetentionSchedule
+from qaservice.retention.models import Disposition, LegalHold, RecordClass, RetentionSchedule
 from qaservice.storage.services import store_blob
 from qaservice.studies.models import Ingest
 from tests.factories.records import Site, assign_first_three, make_site, make_user
@@ -68,7 +68,7 @@ def things_of(site: Site) -> dict[str, str]:
     """Return a thing of the project for every argument that names one."""
     project = site.project
     assignment = assign_first_three(site, site.flags[0])[0]
-    version = DatasetVersion.objects.get(project=project)
+    version = DatasetVersion.objects.filter(project=project).latest("number")
     with change("project.changed", actor=SYSTEM, reason="a test", subject=("project", "test")):
         blob = store_blob(data=b"{}", media_type="application/json")
         ingest = Ingest(project=project, source_name="delivery")
@@ -109,7 +109,8 @@ def things_of(site: Site) -> dict[str, str]:
             created_at=now(),
         )
         hold = LegalHold(project=project, matter="a test")
-        schedule = RetentionSchedule(project=project, number=1, entries={})
+        kept = {name: {"years": 1, "basis": "a test"} for name in RecordClass.values}
+        schedule = RetentionSchedule(project=project, number=1, entries=kept)
         disposition = Disposition(project=project, schedule=schedule, proposed_by=site.lead)
         for row in (ingest, concern, case, evaluation, report, hold, schedule, disposition):
             row.save()
