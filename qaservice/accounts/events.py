@@ -5,6 +5,7 @@ from compliance.recording import register_event
 register_event("account.created", "An account was opened", "REQ-06")
 register_event("account.changed", "An account's particulars were changed", "REQ-06")
 register_event("account.deactivated", "An account was closed; its name is never issued again", "REQ-25")
+register_event("account.reopened", "A closed account was opened again, for the same person", "REQ-25")
 register_event("account.token-issued", "A bearer token was issued", "REQ-06")
 register_event("account.token-revoked", "A bearer token was revoked", "REQ-29")
 register_event("account.login", "A person logged in", "REQ-07")

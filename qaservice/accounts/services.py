@@ -6,14 +6,16 @@ import secrets
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import transaction
 
 from compliance.recording import Actor, change
+from qaservice.accounts.identity import withdraw_identity
 from qaservice.accounts.models import ApiToken, User, UserKind
-from qaservice.accounts.passwords import checked_password
+from qaservice.accounts.passwords import Reset, checked_password, reset_password
 from qaservice.accounts.selectors import token_digest
 from qaservice.accounts.sessions import end_sessions
 from qaservice.common.clock import iso, now
-from qaservice.common.errors import Conflict, InvalidInput
+from qaservice.common.errors import Conflict, InvalidInput, NotPermitted
 from qaservice.common.transitions import amend
 
 
@@ -70,6 +72,28 @@ def deactivate_user(*, user: User, actor: Actor, reason: str) -> User:
         revoke_token(token=token, actor=actor, reason=f"account closed: {reason}")
     end_sessions(user=user, actor=actor, reason=f"account closed: {reason}")
     return closed
+
+
+def reopen_user(*, user: User, by: User, reason: str) -> Reset:
+    """Open a person's closed account again, for that person: a temporary password, and an identity to be verified anew.
+
+    ``signatures.reopening`` takes back what else the account had. Raises NotPermitted for anybody but an
+    administrator and for what is no person's account, Conflict for one that is open.
+    """
+    if not by.is_administrator:
+        raise NotPermitted("an account is opened again by an administrator", code="administrators-only")
+    if user.kind != UserKind.PERSON:
+        raise NotPermitted("only a person comes back: open a new account for a machine", code="not-a-person")
+    if user.is_active:
+        raise Conflict("this account is open", code="account-open")
+    with transaction.atomic():
+        actor = by.as_actor(role="administrator")
+        with change("account.reopened", actor=actor, reason=reason, subject=("user", str(user.pk))):
+            opened = amend(user, expected_revision=user.revision, changes={"is_active": True})
+        check = opened.identity_checks.select_related("user").filter(withdrawn_at=None).first()
+        if check is not None:
+            withdraw_identity(check=check, by=by, reason=f"account reopened: {reason}")
+        return reset_password(user=opened, by=by, reason=f"account reopened: {reason}")
 
 
 def issue_token(*, user: User, label: str, actor: Actor, reason: str, expires_at: datetime | None = None) -> str:

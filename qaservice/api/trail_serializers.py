@@ -102,7 +102,7 @@ class RecordExportSerializer(serializers.Serializer[object]):
     reason = serializers.CharField(help_text="why; goes into the record", allow_blank=True)
 
 
-class TrailExportSerializer(RecordExportSerializer):
+class SiteTrailExportSerializer(RecordExportSerializer):
     since = serializers.CharField(default="", allow_blank=True)
     until = serializers.CharField(default="", allow_blank=True)
     actor = serializers.CharField(default="", allow_blank=True)
@@ -111,6 +111,9 @@ class TrailExportSerializer(RecordExportSerializer):
     type = serializers.CharField(default="", allow_blank=True)
     subject = serializers.CharField(default="", allow_blank=True)
     text = serializers.CharField(default="", allow_blank=True)
+
+
+class TrailExportSerializer(SiteTrailExportSerializer):
     register = serializers.BooleanField(default=False, help_text="the register of looks instead of the whole trail")
     looks = serializers.ChoiceField(choices=["", "viewed", "taken-out"], default="")
     series = serializers.CharField(default="", allow_blank=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -17,6 +19,7 @@ from qaservice.api.trail_serializers import (
     LifeSerializer,
     LookPageSerializer,
     RecordExportSerializer,
+    SiteTrailExportSerializer,
     TrailExportSerializer,
     event_json,
     life_json,
@@ -27,7 +30,7 @@ from qaservice.labels.models import FindingRevision
 from qaservice.projects.models import Project
 from qaservice.projects.selectors import project_for
 from qaservice.studies.looks import record_look
-from qaservice.trail.access import audited_projects, require_audit
+from qaservice.trail.access import SITE, audited_projects, require_audit, require_site_audit
 from qaservice.trail.exporting import Export, export_record, export_trail
 from qaservice.trail.life import life_of
 from qaservice.trail.looks import looks_found, with_series
@@ -67,6 +70,35 @@ class TrailView(ApiView):
             raise NotPermitted("the trail is for QA leads and auditors", code="role-missing")
         search = narrowed_to(_search(request, projects), request.query_params.getlist("project"))
         return Response(_events(_page(request, search)))
+
+
+class SiteEventsView(ApiView):
+    """What happened to accounts and to the site, in no project, with roles given and taken; for auditors."""
+
+    @extend_schema(parameters=[*FILTERS, *PAGING], responses=EventPageSerializer)
+    def get(self, request: Request) -> Response:
+        _, roles_in = require_site_audit(user=self.caller(request))
+        return Response(_events(_page(request, _search(request, [SITE], roles_in))))
+
+
+class SiteTrailExportView(ApiView):
+    """Hand out a search of the site's trail as JSON lines or PDF."""
+
+    @extend_schema(request=SiteTrailExportSerializer, responses=BINARY)
+    def post(self, request: Request) -> StreamingHttpResponse:
+        role, roles_in = require_site_audit(user=self.caller(request))
+        wanted = SiteTrailExportSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        made = export_trail(
+            project=None,
+            search=_wanted(wanted.validated_data, [SITE], roles_in),
+            looks=None,
+            series="",
+            form=wanted.validated_data["format"],
+            actor=self.caller(request).as_actor(role=role),
+            reason=self.reason(request),
+        )
+        return _sent(made)
 
 
 class EventsView(ApiView):
@@ -119,14 +151,9 @@ class TrailExportView(ApiView):
         wanted = TrailExportSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         asked = wanted.validated_data
-        search = read_search(
-            {name: str(asked.get(name, "")) for name in ("since", "until", "actor", "role", "type", "subject", "text")},
-            kinds=asked["kind"],
-            projects=[project.key],
-        )
         made = export_trail(
             project=project,
-            search=search,
+            search=_wanted(asked, [project.key]),
             looks=asked["looks"] if asked["register"] else None,
             series=asked["series"],
             form=asked["format"],
@@ -185,9 +212,15 @@ def _audited(view: ApiView, request: Request, key: str) -> tuple[Project, Actor]
     return project, user.as_actor(role=require_audit(user=user, project=project))
 
 
-def _search(request: Request, projects: list[str]) -> Search:
+def _search(request: Request, projects: list[str], roles_in: Sequence[str] = ()) -> Search:
     asked = request.query_params
-    return read_search(asked.dict(), kinds=asked.getlist("kind"), projects=projects)
+    return read_search(asked.dict(), kinds=asked.getlist("kind"), projects=projects, roles_in=roles_in)
+
+
+def _wanted(asked: Mapping[str, Any], projects: list[str], roles_in: Sequence[str] = ()) -> Search:
+    named = ("since", "until", "actor", "role", "type", "subject", "text")
+    values = {name: str(asked.get(name, "")) for name in named}
+    return read_search(values, kinds=asked["kind"], projects=projects, roles_in=roles_in)
 
 
 def _size(request: Request) -> int:

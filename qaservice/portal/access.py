@@ -113,10 +113,11 @@ def administrator(request: HttpRequest) -> User:
     return user
 
 
-def show_site(request: HttpRequest, template: str, context: Mapping[str, object]) -> HttpResponse:
-    """Render one of the administrators' pages, which belong to no project."""
+def show_site(request: HttpRequest, template: str, context: Mapping[str, object], status: int = 200) -> HttpResponse:
+    """Render a page that belongs to no project; those who are no administrators get no way to the others."""
     route = request.resolver_match.url_name if request.resolver_match else ""
-    return render(request, f"portal/{template}", {"site_menu": site_menu(route=route or ""), **context})
+    links = site_menu(route=route or "") if person(request).is_administrator else ()
+    return render(request, f"portal/{template}", {"site_menu": links, **context}, status=status)
 
 
 def carried_out(request: HttpRequest, *, work: Callable[[], str], back: str) -> HttpResponse:

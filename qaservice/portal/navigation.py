@@ -84,6 +84,7 @@ SITE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("alerts", "Alerts", ()),
     ("factors", "Signing", ()),
     ("site-access", "Access register", ()),
+    ("site-trail", "Trail", ()),
 )
 """The administrators' pages, which belong to no project: route, title, the routes beneath it."""
 

@@ -10,7 +10,7 @@ from compliance.recording import registered_events
 from qaservice.trail.life import Life
 from qaservice.trail.looks import Look, with_series
 from qaservice.trail.printing import payload_words, revision_words
-from qaservice.trail.records import SUBJECTS, kind_of, tables
+from qaservice.trail.records import SUBJECTS, accounts_of, kind_of, tables
 from qaservice.trail.sealing import Seal, checkpoint_sizes, seal_of
 
 MOST_ROWS = 20
@@ -28,13 +28,17 @@ class RowLink:
 
 @dataclass(frozen=True, slots=True)
 class TrailRow:
-    """One event. ``subject_table`` is empty where its subject has no page; ``rows`` are the first it wrote."""
+    """One event. ``subject_table`` is empty where its subject has no page; ``rows`` are the first it wrote.
+
+    ``account``: whose account it is about, empty where it is about something else.
+    """
 
     event: Event
     seal: Seal
     meaning: str
     particulars: tuple[tuple[str, str], ...]
     subject_table: str
+    account: str
     rows: tuple[RowLink, ...]
     more_rows: int
 
@@ -51,7 +55,8 @@ def rows_of_trail(events: Sequence[Event]) -> list[TrailRow]:
     """Return events as rows of the trail's table."""
     checkpoints = checkpoint_sizes()
     meanings = {one.kind: one.description for one in registered_events()}
-    return [_row(event, checkpoints, meanings) for event in events]
+    accounts = accounts_of(events)
+    return [_row(event, checkpoints, meanings, accounts.get(event.subject_id, "")) for event in events]
 
 
 def rows_of_looks(events: Sequence[Event]) -> list[LookRow]:
@@ -77,7 +82,7 @@ def shown_life(life: Life) -> dict[str, object]:
     }
 
 
-def _row(event: Event, checkpoints: Sequence[int], meanings: dict[str, str]) -> TrailRow:
+def _row(event: Event, checkpoints: Sequence[int], meanings: dict[str, str], account: str) -> TrailRow:
     links = [_link(entry) for entry in event.rows[:MOST_ROWS]]
     subject = SUBJECTS.get(event.subject_type) or tables().get(event.subject_type)
     return TrailRow(
@@ -86,6 +91,7 @@ def _row(event: Event, checkpoints: Sequence[int], meanings: dict[str, str]) -> 
         meaning=meanings.get(event.kind, ""),
         particulars=payload_words(event),
         subject_table="" if subject is None else subject._meta.db_table,
+        account=account,
         rows=tuple(links),
         more_rows=max(0, len(event.rows) - MOST_ROWS),
     )

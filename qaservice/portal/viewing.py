@@ -58,6 +58,7 @@ WITHOUT_IDENTITIES = frozenset(
         "api:session",
         "api:signature-certification",
         "api:signatures",
+        "api:site-events",
         "api:training-needs",
         "api:training-records",
         "portal:access",
@@ -83,6 +84,7 @@ WITHOUT_IDENTITIES = frozenset(
         "portal:signed-record",
         "portal:signing",
         "portal:site-access",
+        "portal:site-trail",
         "portal:training",
     }
 )

@@ -27,6 +27,7 @@ from compliance.sealing import seal_all
 from qaservice.common.clock import iso, now
 from qaservice.common.errors import InvalidInput, Unavailable
 from qaservice.projects.models import Project
+from qaservice.trail.access import SITE
 from qaservice.trail.events import EXPORTED, RECORD_EXPORTED
 from qaservice.trail.life import Life, life_of
 from qaservice.trail.lines import VERSION, closed, event_line, row_line
@@ -63,9 +64,9 @@ class Export:
 
 
 def export_trail(
-    *, project: Project, search: Search, looks: str | None, series: str, form: str, actor: Actor, reason: str
+    *, project: Project | None, search: Search, looks: str | None, series: str, form: str, actor: Actor, reason: str
 ) -> Export:
-    """Record that a search of one project's trail is handed out, and return it in a form, oldest first.
+    """Record that a search of one project's trail, or of the site's, is handed out, and return it, oldest first.
 
     ``looks`` narrows to the register of looks (blank: all of it, or viewed or taken-out), None is the whole trail. Not
     for use inside a transaction: it seals. Raises InvalidInput for a form that is none or too much for paper.
@@ -88,19 +89,20 @@ def export_trail(
         EXPORTED,
         actor=actor,
         reason=reason,
-        subject=("project", str(project.pk)),
-        project_key=project.key,
+        subject=("site", "trail") if project is None else ("project", str(project.pk)),
+        project_key=SITE if project is None else project.key,
         payload=payload,
     )
     seal_all()
     name = "trail" if looks is None else "looks"
+    filename = f"{'site' if project is None else project.key}-{name}"
     if form == "pdf":
         document = trail_document(
             project=project, events=list(every_event(rows)), said=said, marks=_marks(), looks=looks is not None
         )
-        return _printed(document, f"{project.key}-{name}.pdf")
+        return _printed(document, f"{filename}.pdf")
     header = _header(f"label-qa-{name}", project, said, note) | {"search": asked}
-    return _streamed(header, _event_lines(rows, head.size), f"{project.key}-{name}.jsonl")
+    return _streamed(header, _event_lines(rows, head.size), f"{filename}.jsonl")
 
 
 def export_record(*, project: Project, table: str, key: str, form: str, actor: Actor, reason: str) -> Export:
@@ -147,12 +149,12 @@ def _marks() -> tuple[str, ...]:
     return (EMBEDDED_DATABASE,) if connection.vendor == "sqlite" else ()
 
 
-def _header(form: str, project: Project, said: Exported, note: Note) -> dict[str, Any]:
+def _header(form: str, project: Project | None, said: Exported, note: Note) -> dict[str, Any]:
     return {
         "type": "header",
         "format": form,
         "version": VERSION,
-        "project": project.key,
+        "project": SITE if project is None else project.key,
         "exported_by": {"id": said.by.id, "name": said.by.name, "role": said.by.role},
         "exported_at": iso(said.at),
         "reason": said.reason,

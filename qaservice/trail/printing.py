@@ -26,6 +26,7 @@ from qaservice.projects.models import Project
 from qaservice.trail.differences import FieldChange
 from qaservice.trail.life import Correction, Life, State, Told
 from qaservice.trail.outlines import OutlineChange, outline_picture
+from qaservice.trail.records import accounts_of
 from qaservice.trail.sealing import checkpoint_sizes, seal_of
 from qaservice.trail.words import NOTHING, label_of, value_words
 
@@ -53,17 +54,17 @@ def payload_words(event: Event) -> tuple[tuple[str, str], ...]:
 
 
 def trail_document(
-    *, project: Project, events: Sequence[Event], said: Exported, marks: tuple[str, ...], looks: bool
+    *, project: Project | None, events: Sequence[Event], said: Exported, marks: tuple[str, ...], looks: bool
 ) -> RecordDocument:
     """Return a search of the trail, or of the register of looks, as a document, oldest first."""
-    title = f"{'Register of looks' if looks else 'Trail'}: {project.title}"
-    checkpoints = checkpoint_sizes()
+    title = f"{'Register of looks' if looks else 'Trail'}: {'the site' if project is None else project.title}"
+    checkpoints, accounts = checkpoint_sizes(), accounts_of(events)
     rows = [
         (
             wording.moment(event.occurred_at),
             _by(event),
             event.kind,
-            f"{event.subject_type} {event.subject_id}",
+            " ".join((event.subject_type, accounts.get(event.subject_id, ""), event.subject_id)).replace("  ", " "),
             "\n".join((event.reason, *(f"{label}: {text}" for label, text in payload_words(event)))),
             _place(Told(event, seal_of(event, checkpoints=checkpoints))),
         )
@@ -113,9 +114,10 @@ def _running(title: str, said: Exported) -> str:
     return f"{wording.shortened(title, longest=60)} · {wording.moment(said.at)} · ledger of {said.size} events"
 
 
-def _head(project: Project, said: Exported) -> tuple[Statement, ...]:
+def _head(project: Project | None, said: Exported) -> tuple[Statement, ...]:
+    of = "none: accounts and the site" if project is None else f"{project.title} ({project.key})"
     return (
-        Statement("Project", f"{project.title} ({project.key})"),
+        Statement("Project", of),
         Statement("Handed out", f"{wording.moment(said.at)} to {said.by.name}, {said.by.role.replace('_', ' ')}"),
         Statement("Reason", said.reason),
         Statement("Ledger", f"{said.size} sealed events"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.db import models
 from compliance.models import Event
 from compliance.recorded_history import HistoryRow
 from compliance.registry import TableClass, classes_of, history_model, models_of
+from qaservice.accounts.models import User
 from qaservice.analysis.dataset_models import Concern
 from qaservice.analysis.models import AnalysisRun, Flag, ModelApproval, QAModel
 from qaservice.common.errors import NotFound
@@ -118,6 +120,12 @@ def name_of(row: models.Model) -> RecordName:
         kind=kind_of(model),
         title=title_of(row),
     )
+
+
+def accounts_of(events: Iterable[Event]) -> dict[str, str]:
+    """Return the accounts that events are about, by id, as people call them."""
+    ids = {event.subject_id for event in events if event.subject_type == "user" and is_uuid(event.subject_id)}
+    return {str(one.pk): f"{one.display_name} ({one.username})" for one in User.objects.filter(pk__in=ids)}
 
 
 @functools.cache

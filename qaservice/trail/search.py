@@ -18,15 +18,20 @@ from qaservice.common.errors import InvalidInput
 from qaservice.trail.records import events_of_record, model_named
 
 LONGEST = 200
+ROLE_KINDS = ("membership.granted", "membership.withdrawn", "membership.reviewed")
 # As the index of compliance.0003 has it: no language's stems, so that what is found is what was written.
 CONFIGURATION = "simple"
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One search. Blank parts do not narrow; ``projects`` always does. ``until`` is exclusive; times are aware."""
+    """One search. Blank parts do not narrow; ``projects`` always does. ``until`` is exclusive; times are aware.
+
+    ``roles_in`` adds what gave and took roles in further projects: it happened to accounts as well.
+    """
 
     projects: tuple[str, ...]
+    roles_in: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     actor: str = ""
@@ -40,6 +45,7 @@ class Search:
         """Return the search as plain data, blank parts left out: what exports and their events say was asked."""
         asked: dict[str, object] = {
             "projects": list(self.projects),
+            "roles_in": list(self.roles_in),
             "since": None if self.since is None else iso(self.since),
             "until": None if self.until is None else iso(self.until),
             "actor": self.actor,
@@ -67,7 +73,9 @@ class Search:
         return "; ".join(part for part in parts if part) or "everything"
 
 
-def read_search(asked: Mapping[str, str], *, kinds: Sequence[str], projects: Sequence[str]) -> Search:
+def read_search(
+    asked: Mapping[str, str], *, kinds: Sequence[str], projects: Sequence[str], roles_in: Sequence[str] = ()
+) -> Search:
     """Return the search of a form or a query string.
 
     Days and times are UTC; a day as ``until`` is included. Raises InvalidInput for what cannot be understood: a
@@ -81,6 +89,7 @@ def read_search(asked: Mapping[str, str], *, kinds: Sequence[str], projects: Seq
             raise InvalidInput(f"{name} holds a character that no record can hold", code="search-not-text")
     return Search(
         projects=tuple(projects),
+        roles_in=tuple(roles_in),
         since=_time(asked.get("since", "").strip(), end=False),
         until=_time(asked.get("until", "").strip(), end=True),
         actor=text["actor"],
@@ -106,6 +115,9 @@ def events_found(search: Search) -> QuerySet[Event]:
     if len(search.projects) == 1:
         # An equality, so that the index over project and time gives the order too.
         rows = Event.objects.filter(project_key=search.projects[0]).select_related("entry")
+    if search.roles_in:
+        given = Q(kind__in=ROLE_KINDS, project_key__in=search.roles_in)
+        rows = Event.objects.filter(Q(project_key__in=search.projects) | given).select_related("entry")
     if search.since is not None:
         rows = rows.filter(occurred_at__gte=search.since)
     if search.until is not None:

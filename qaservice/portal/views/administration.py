@@ -29,6 +29,7 @@ from qaservice.portal.views.access import days_of
 from qaservice.portal.views.registers import day_of, recorded_training
 from qaservice.projects.models import Membership, Project
 from qaservice.projects.register import register
+from qaservice.signatures.reopening import reopen_account
 
 
 @require_GET
@@ -107,6 +108,20 @@ def close(request: HttpRequest, user_id: uuid.UUID) -> HttpResponseBase:
         return f"{user.username} is closed: its sessions and tokens have ended, and its name is never issued again."
 
     return _done(request, user_id, work)
+
+
+@require_POST
+@page
+def reopen(request: HttpRequest, user_id: uuid.UUID) -> HttpResponse:
+    """Open a closed account again, for the same person, with a temporary password that is shown this once."""
+    boss, user = administrator(request), account_by_id(user_id=str(user_id))
+    done = reopen_account(user=user, by=boss, reason=reason_of(request))
+    lines = (
+        "It opens nothing but the page on which it is changed, and signs nothing.",
+        "The account has no role, no second factor and no verified identity any more: each is given anew.",
+    )
+    what = f"Temporary password of {user.display_name}"
+    return _secret(request, user, what=what, secret=done.password, lines=lines)
 
 
 @require_POST

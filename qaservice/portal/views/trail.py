@@ -14,10 +14,10 @@ from compliance.recording import OPERATOR, SYSTEM, registered_events
 from compliance.verification import verify_live
 from qaservice.accounts.models import User
 from qaservice.common.errors import InvalidInput
-from qaservice.portal.access import Visit, page, person, reason_of, sentence, show, visit
+from qaservice.portal.access import Visit, page, person, reason_of, sentence, show, show_site, visit
 from qaservice.portal.trail_rows import rows_of_looks, rows_of_trail, shown_life
 from qaservice.projects.models import Project, Role
-from qaservice.trail.access import ACTION, require_audit
+from qaservice.trail.access import ACTION, SITE, require_audit, require_site_audit
 from qaservice.trail.exporting import Export, export_record, export_trail
 from qaservice.trail.life import life_of
 from qaservice.trail.looks import TAKEN_OUT, VIEWED, looks_found
@@ -36,6 +36,17 @@ ORDER_WORDS = (
     ("record", "by record"),
     ("reason", "by reason"),
 )
+SITE_SUBJECTS = (
+    ("user", "account"),
+    ("login", "name or address"),
+    ("alert", "alert"),
+    ("certification", "certification to FDA"),
+    ("ledger", "key of the ledger"),
+    ("witness", "witness"),
+    ("backup", "backup"),
+    ("site", "the site"),
+)
+_MACHINES = [(one.id, one.name) for one in (SYSTEM, OPERATOR)]
 ROLES = (*Role.choices, ("system", "system"), ("operator", "operator"))
 
 
@@ -55,8 +66,57 @@ def trail(request: HttpRequest, key: str) -> HttpResponse:
         "types": [(name, kind_of(model)) for name, model in sorted(SUBJECTS.items())],
         "roles": ROLES,
         "here": reverse("portal:trail", args=[key]),
+        "target": reverse("portal:trail-export", args=[key]),
+        "site_too": Role.AUDITOR in here.roles,
     }
     return show(request, here, "trail.html", context, status=400 if problem else 200)
+
+
+@require_GET
+@page
+def site_trail(request: HttpRequest) -> HttpResponse:
+    """What happened to accounts and to the site itself, in no project: logins, locks, factors, keys, and roles."""
+    _, roles_in = require_site_audit(user=person(request))
+    asked, problem, found = _asked(request), "", EventPage((), "", "")
+    try:
+        found = _page(request, events_found(_site_search(asked, roles_in)))
+    except InvalidInput as error:
+        problem = sentence(error.message)
+    context = _searched(asked, found, problem) | {
+        "people": [*_named(User.objects.order_by("display_name", "username")), *_MACHINES],
+        "rows": rows_of_trail(found.events),
+        "kinds": _kinds(),
+        "types": SITE_SUBJECTS,
+        "roles": (
+            *ROLES,
+            ("administrator", "administrator"),
+            ("user", "user"),
+            ("signer", "signer"),
+            ("none", "not logged in"),
+        ),
+        "here": reverse("portal:site-trail"),
+        "target": reverse("portal:site-trail-export"),
+    }
+    return show_site(request, "trail.html", context, status=400 if problem else 200)
+
+
+@require_POST
+@page
+def hand_out_site(request: HttpRequest) -> HttpResponseBase:
+    """Hand out what a search of the site's trail finds; it is recorded."""
+    role, roles_in = require_site_audit(user=person(request))
+    asked = {name: request.POST.get(name, "").strip() for name in FILTERS}
+    return _sent(
+        export_trail(
+            project=None,
+            search=_site_search(asked, roles_in),
+            looks=None,
+            series="",
+            form=request.POST.get("format", ""),
+            actor=person(request).as_actor(role=role),
+            reason=reason_of(request),
+        )
+    )
 
 
 @require_GET
@@ -154,24 +214,34 @@ def _page(request: HttpRequest, rows: QuerySet[Event]) -> EventPage:
     return page_of(rows, ordering=ordering, cursor=request.GET.get("cursor", ""), size=ROWS_A_PAGE)
 
 
+def _site_search(asked: dict[str, str], roles_in: tuple[str, ...]) -> Search:
+    return read_search(asked, kinds=[asked["kind"]], projects=[SITE], roles_in=roles_in)
+
+
 def _shared(here: Visit, asked: dict[str, str], found: EventPage, problem: str) -> dict[str, object]:
+    return _searched(asked, found, problem) | {"people": _people(here.project, asked["actor"])}
+
+
+def _searched(asked: dict[str, str], found: EventPage, problem: str) -> dict[str, object]:
     kept = urlencode({name: value for name, value in asked.items() if value})
     return {
         "asked": asked,
         "problem": problem,
         "found": found,
         "query": f"{kept}&" if kept else "",
-        "people": _people(here.project, asked["actor"]),
         "orderings": ORDER_WORDS,
         "narrowed": any(value for name, value in asked.items() if name != "ordering"),
     }
 
 
+def _named(rows: QuerySet[User]) -> list[tuple[str, str]]:
+    return [(str(one.pk), str(one)) for one in rows]
+
+
 def _people(project: Project, asked: str) -> list[tuple[str, str]]:
     """Return who may be searched for: those who ever had a role here, and whoever is being searched for."""
     rows = User.objects.filter(memberships__project=project).distinct().order_by("display_name", "username")
-    people = [(str(one.pk), str(one)) for one in rows]
-    people += [(one.id, one.name) for one in (SYSTEM, OPERATOR)]
+    people = [*_named(rows), *_MACHINES]
     if asked and asked not in {key for key, _ in people}:
         named = (
             Event.objects.filter(project_key=project.key, actor_id=asked).values_list("actor_name", flat=True).first()
