@@ -12,15 +12,19 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from compliance.recording import Actor
 from qaservice.accounts.models import User
+from qaservice.accounts.selectors import user_by_name
+from qaservice.analysis.models import Flag
 from qaservice.api import serializers
 from qaservice.api.base import ApiView
 from qaservice.api.overlays import overlays_of
-from qaservice.common.errors import InvalidInput
+from qaservice.common.errors import InvalidInput, NotFound
 from qaservice.review.blinding import assignment_for, case_view
+from qaservice.review.duties import deciders
 from qaservice.review.models import Assignment
 from qaservice.review.selectors import next_waiting, worklist
-from qaservice.review.services import assign_open_flags, give_verdict, record_opening, reveal
+from qaservice.review.services import assign_open_flags, give_verdict, record_opening, reveal, send_to_adjudicator
 
 
 class AssignmentsView(ApiView):
@@ -42,6 +46,32 @@ class AssignmentsView(ApiView):
                 raise InvalidInput(f"no such readers: {', '.join(unknown)}", code="no-such-reader")
         made = assign_open_flags(project=project, actor=actor, reason=self.reason(request), readers=readers)
         return Response(serializers.WorklistSerializer(made, many=True).data, status=status.HTTP_201_CREATED)
+
+
+class AdjudicationView(ApiView):
+    """Who may decide a flag on which readers disagree; asking one of them to."""
+
+    @extend_schema(responses=serializers.DeciderSerializer(many=True))
+    def get(self, request: Request, flag_id: uuid.UUID) -> Response:
+        flag, _actor = self._flag(request, flag_id)
+        return Response(serializers.DeciderSerializer(deciders(flag=flag), many=True).data)
+
+    @extend_schema(request=serializers.NewAdjudicationSerializer, responses={201: serializers.WorklistSerializer})
+    def post(self, request: Request, flag_id: uuid.UUID) -> Response:
+        flag, actor = self._flag(request, flag_id)
+        asked = serializers.NewAdjudicationSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        chosen = user_by_name(asked.validated_data["adjudicator"])
+        if chosen is None:
+            raise InvalidInput("there is no such account", code="no-such-user")
+        made = send_to_adjudicator(flag=flag, adjudicator=chosen, actor=actor, reason=self.reason(request))
+        return Response(serializers.WorklistSerializer(made).data, status=status.HTTP_201_CREATED)
+
+    def _flag(self, request: Request, flag_id: uuid.UUID) -> tuple[Flag, Actor]:
+        flag = Flag.objects.select_related("project", "series__study").filter(pk=flag_id).first()
+        if flag is None:
+            raise NotFound("there is no such flag", code="no-such-flag")
+        return flag, self.allowed(request, flag.project, "manage")
 
 
 class WorklistView(ApiView):

@@ -333,6 +333,15 @@ class WorklistSerializer(serializers.ModelSerializer[Assignment]):
         fields = ["id", "flag", "patient_key", "series", "state", "round"]
 
 
+class DeciderSerializer(serializers.Serializer[object]):
+    username = serializers.CharField()
+    display_name = serializers.CharField()
+
+
+class NewAdjudicationSerializer(ReasonSerializer):
+    adjudicator = serializers.CharField(help_text="username of who decides")
+
+
 class CorrectionSerializer(serializers.Serializer[object]):
     action = serializers.ChoiceField(choices=["add", "remove", "replace-outline", "recategorise"])
     category = serializers.CharField(required=False, allow_null=True)

@@ -96,6 +96,7 @@ urlpatterns = [
     path("projects/<slug:key>/flag-counts/", analysis_views.FlagCountsView.as_view(), name="flag-counts"),
     path("projects/<slug:key>/flag-patterns/", pattern_views.PatternsView.as_view(), name="flag-patterns"),
     path("flags/<uuid:flag_id>/", analysis_views.FlagView.as_view(), name="flag"),
+    path("flags/<uuid:flag_id>/adjudication/", review_views.AdjudicationView.as_view(), name="adjudication"),
     path("projects/<slug:key>/rules/", dataset_views.LabelRulesView.as_view(), name="label-rules"),
     path(
         "projects/<slug:key>/rules/rehearsal/", dataset_views.RuleRehearsalView.as_view(), name="label-rules-rehearsal"

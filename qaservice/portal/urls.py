@@ -93,6 +93,7 @@ urlpatterns = [
     path("projects/<slug:key>/series/<uuid:series_id>/", studies.series, name="series"),
     path("projects/<slug:key>/flags/", flags.flag_list, name="flags"),
     path("projects/<slug:key>/flags/<uuid:flag_id>/", flags.flag_page, name="flag"),
+    path("projects/<slug:key>/flags/<uuid:flag_id>/adjudicate/", flags.adjudicate, name="adjudicate"),
     path("projects/<slug:key>/dataset/", dataset.dataset, name="dataset"),
     path("projects/<slug:key>/dataset/<uuid:concern_id>/settle/", dataset.settle, name="settle-concern"),
     path("projects/<slug:key>/rules/", rules.rules, name="rules"),

@@ -32,6 +32,7 @@ WITHOUT_IDENTITIES = frozenset(
     {
         "api:access-register",
         "api:access-reviews",
+        "api:adjudication",
         "api:alerts",
         "api:checkpoint",
         "api:consistency",

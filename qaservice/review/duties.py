@@ -15,7 +15,7 @@ from qaservice.labels.selectors import sets_of_user
 from qaservice.projects.models import Project, Role
 from qaservice.projects.selectors import roles_of
 from qaservice.review.models import Verdict
-from qaservice.review.selectors import implicated_sets
+from qaservice.review.selectors import eligible_readers, implicated_sets
 
 
 class Duty(StrEnum):
@@ -62,6 +62,17 @@ def refuse_to_read(*, flag: Flag, user: User) -> None:
         raise NotPermitted(
             "readers disagree here; in a regulated project an adjudicator decides", code="adjudicator-decides"
         )
+
+
+def deciders(*, flag: Flag) -> list[User]:
+    """Return who may be asked to decide a flag on which readers disagree: adjudicators first, then by username."""
+    able = [
+        user for user in eligible_readers(flag=flag, among=None) if Duty.READER not in duties_on(flag=flag, user=user)
+    ]
+    chosen = {user.pk for user in able if Role.ADJUDICATOR in roles_of(user=user, project=flag.project)}
+    if flag.project.regulated:
+        able = [user for user in able if user.pk in chosen]
+    return sorted(able, key=lambda user: (user.pk not in chosen, user.username))
 
 
 def why_not_approve(*, project: Project, user: User) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 
 from qaservice.accounts.models import User
 from qaservice.analysis.calibration import lead_of
@@ -16,6 +16,7 @@ from qaservice.labels.selectors import sets_of_user
 from qaservice.projects.models import Project
 from qaservice.projects.selectors import holders
 from qaservice.review.models import Assignment, AssignmentState, Consensus, Phase, Verdict
+from qaservice.studies.models import PixelRemoval
 
 WORKLIST_ORDERINGS = {
     "number": ("flag__number",),
@@ -42,10 +43,12 @@ def unassigned_places(*, project: Project) -> list[tuple[Flag, int]]:
     """Return the unsettled flags that want readers, with how many each still wants, by expected value.
 
     Who is asked sees none of this order: a worklist goes by number, and numbers within a series by place. Flags that
-    rest on a model which was not proven want none until a QA lead has released them.
+    rest on a model which was not proven want none until a QA lead has released them; flags whose images were withdrawn
+    or disposed of want none any more.
     """
     flags = (
         valued(Flag.objects.filter(project=project, state=FlagState.OPEN))
+        .exclude(series__study__in=PixelRemoval.objects.filter(study__project=project).values("study"))
         .exclude(pk__in=held_flags(project=project).values("pk"))
         .select_related("project")
         .annotate(asked=Count("assignments", filter=Q(assignments__round=F("round"))))
@@ -72,13 +75,25 @@ def eligible_readers(*, flag: Flag, among: Sequence[User] | None) -> list[User]:
 
 
 def worklist(*, user: User, project: Project, state: str = "", ordering: str = "number") -> QuerySet[Assignment]:
-    """Return a reader's assignments in a project. Nothing in it tells what check raised a flag or how sure it was."""
+    """Return a reader's assignments in a project. Nothing in it tells what check raised a flag or how sure it was.
+
+    ``images_gone``: the images of the study were withdrawn or disposed of. Such a case waits for nobody.
+    """
+    removed = PixelRemoval.objects.filter(study=OuterRef("flag__series__study"))
     rows = Assignment.objects.filter(reader=user, project=project).select_related("flag__series__study", "project")
+    rows = rows.annotate(images_gone=Exists(removed))
     if state == "waiting":
-        rows = rows.exclude(state__in=[AssignmentState.DONE, AssignmentState.RELEASED])
+        rows = rows.exclude(state__in=[AssignmentState.DONE, AssignmentState.RELEASED]).filter(images_gone=False)
     elif state:
         rows = rows.filter(state=state)
     return rows.order_by(*WORKLIST_ORDERINGS.get(ordering, WORKLIST_ORDERINGS["number"]))
+
+
+def undecided(*, flag: Flag) -> Assignment | None:
+    """Return a read of the flag's round that is not finished, or None."""
+    finished = [AssignmentState.DONE, AssignmentState.RELEASED]
+    rows = Assignment.objects.filter(flag=flag, round=flag.round).exclude(state__in=finished)
+    return rows.select_related("reader").order_by("pk").first()
 
 
 def next_waiting(*, assignment: Assignment) -> Assignment | None:

@@ -22,22 +22,25 @@ from qaservice.review.selectors import (
     observation_for,
     shown_to,
     unassigned_places,
+    undecided,
 )
 from qaservice.review.settling import settle_if_agreed
 from qaservice.review.states import ASSIGNMENT
+from qaservice.studies.withdrawn import require_pixels
 
 
 def assign(*, flag: Flag, reader: User, actor: Actor, reason: str) -> Assignment:
     """Ask ``reader`` to look at ``flag``; asking twice in a round gives the same assignment.
 
     Raises NotPermitted for someone without review rights, a simulated actor in a regulated project, or somebody who
-    has another duty here (``review.duties``); Conflict where the flag is settled.
+    has another duty here (``review.duties``); Conflict where the flag is settled, Gone where its images are.
     """
     require(user=reader, project=flag.project, action="review")
     if reader.is_simulated and flag.project.regulated:
         raise NotPermitted("simulated actors are refused in a regulated project", code="simulated-refused")
     if flag.state == FlagState.SETTLED:
         raise Conflict("this flag is settled; nobody needs to read it", code="flag-settled")
+    require_pixels(flag.series)
     known = Assignment.objects.filter(flag=flag, round=flag.round, reader=reader).first()
     if known is not None:
         return known
@@ -71,6 +74,22 @@ def assign_open_flags(
             made.append(assign(flag=flag, reader=reader, actor=actor, reason=reason))
             burden[reader.pk] = burden.get(reader.pk, 0) + 1
     return made
+
+
+def send_to_adjudicator(*, flag: Flag, adjudicator: User, actor: Actor, reason: str) -> Assignment:
+    """Ask somebody who has not read ``flag`` to decide it, where the readers asked disagree (REQ-14, REQ-16).
+
+    They read it blind as everybody does, and their final verdict counts with the others. Raises Conflict where readers
+    do not disagree or somebody was asked already; else as ``assign`` does.
+    """
+    if flag.state != FlagState.DISPUTED:
+        raise Conflict("no readers disagree on this flag: there is nothing to decide", code="flag-not-disputed")
+    waiting = undecided(flag=flag)
+    if waiting is not None:
+        raise Conflict(f"{waiting.reader} was asked to decide it and has not yet", code="decision-waits")
+    # Before ``assign``, which takes a read that was finished for one that was asked for twice.
+    refuse_to_read(flag=flag, user=adjudicator)
+    return assign(flag=flag, reader=adjudicator, actor=actor, reason=reason)
 
 
 def record_opening(*, assignment: Assignment, user: User) -> None:
