@@ -60,8 +60,8 @@ def signature_page(report: ValidationReport) -> bytes:
             CardFact("Document, SHA-256", str(record.content["document_sha256"]), exact=True),
             CardFact("Figures, SHA-256", str(record.content["facts_sha256"]), exact=True),
             CardFact("Signed record, SHA-256", record.sha256, exact=True),
-            CardFact("Ledger at printing", f"{size} sealed events, root"),
-            CardFact("", root, exact=True),
+            CardFact("Ledger at printing", f"{size} sealed events"),
+            CardFact("Its root", root, exact=True),
             CardFact(
                 "Certification to FDA",
                 f"{sent.reference}, sent {sent.sent_on.isoformat()}" if sent else "none on record (21 CFR 11.100(c))",
