@@ -15,7 +15,16 @@ from django.db import models
 from django.db.models.base import ModelBase
 
 from compliance.errors import UnrecordedChange
-from compliance.recorded_history import HISTORY_ID, HistoryRow, RecordedHistory, append_only, operational_only
+from compliance.recorded_history import (
+    HISTORY_ID,
+    Fields,
+    HistoryRow,
+    RecordedHistory,
+    append_only,
+    insert,
+    insert_and_hold,
+    operational_only,
+)
 from compliance.running import Change, current_change
 
 __all__ = [
@@ -95,6 +104,12 @@ class VersionedModel(models.Model):
             raise UnrecordedChange(_name_the_way(type(self)))
         super().save(using=using, update_fields=update_fields)
 
+    def _do_insert(
+        self, manager: models.Manager[Any], using: str, fields: Fields, returning_fields: Fields, raw: bool
+    ) -> list[tuple[Any, ...]]:
+        """Insert the row as Django does, without compiling the statement anew."""
+        return [insert(self, fields=fields, returning=returning_fields, using=using)]
+
     def delete(self, using: Any = None, keep_parents: bool = False) -> Never:
         raise UnrecordedChange(f"{type(self).__name__} rows are never deleted: close or supersede them by a change")
 
@@ -170,6 +185,12 @@ class WriteOnceModel(models.Model):
         self.event_id = change.event_id
         super().save(force_insert=True, using=using)
         change.note(self)
+
+    def _do_insert(
+        self, manager: models.Manager[Any], using: str, fields: Fields, returning_fields: Fields, raw: bool
+    ) -> list[tuple[Any, ...]]:
+        """Insert the row as Django does, without compiling the statement anew."""
+        return [insert_and_hold(self, fields=fields, returning=returning_fields, using=using)]
 
     def delete(self, using: Any = None, keep_parents: bool = False) -> Never:
         raise append_only(type(self))

@@ -7,17 +7,15 @@ is read again by ``ledger_walk`` and ``row_checks``, which name what was altered
 from __future__ import annotations
 
 import datetime
-import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection, models
-from django.db.models.functions import Cast
+from django.db import models
 
-from compliance.events import EVENT_FIELDS, document_of, is_bulk, require_readable
+from compliance.events import document_columns, document_reader, is_bulk, require_readable
 from compliance.kinds import REDACTED
 from compliance.ledger import merkle
 from compliance.ledger.canonical import Json, NotCanonical
@@ -26,12 +24,10 @@ from compliance.models import Event, LedgerEntry
 from compliance.problems import DAMAGED
 from compliance.recorded_history import HistoryRow
 from compliance.registry import key_column, recorded_models, subject_model
-from compliance.rows import UtcText, row_digest, row_reader, stored_columns
+from compliance.rows import row_digest, row_reader, stored_column, stored_columns
 from compliance.shapes import current_columns, known_shapes
 
 PLACE = ("index", "leaf_hash", "link_hash")
-DOCUMENTS = ("payload", "salts", "commitments", "rows")
-PLAIN = tuple(name for name in EVENT_FIELDS if name not in ("id", "occurred_at", *DOCUMENTS))
 UNREADABLE = (NotCanonical, KeyError, *DAMAGED)
 
 Model = type[models.Model]
@@ -70,8 +66,7 @@ class Reader:
         entries = entries.filter(index__range=(start, stop - 1)).order_by("index")
         found, rows = Stretch(), _Rows(self._shapes)
         try:
-            read = _from_postgresql if connection.vendor == "postgresql" else _from_sqlite
-            for expected, (index, leaf, link, sealed_at, occurred_at, event) in enumerate(read(entries), start):
+            for expected, (index, leaf, link, sealed_at, occurred_at, event) in enumerate(_places(entries), start):
                 if index != expected or sealed_at is None or not _fits(event, leaf):
                     return None
                 found.links.append((bytes.fromhex(leaf), link))
@@ -95,35 +90,16 @@ def _table(model: Model) -> tuple[str, bool]:
     return (subject_model(model) if history else model)._meta.db_table, history
 
 
-def _from_postgresql(
+def _places(
     entries: models.QuerySet[LedgerEntry],
 ) -> Iterator[tuple[int, str, str, Moment | None, Moment, dict[str, Any]]]:
-    """Yield (index, leaf, link, time of sealing, time of the event, the event as kits hold it).
-
-    PostgreSQL gives keys, times and documents as text: to make objects of them, and text of these again, takes longer
-    than all hashing.
-    """
-    texts = (Cast(f"event__{name}", models.TextField()) for name in ("id", *DOCUMENTS))
-    moments = (UtcText(name) for name in ("sealed_at", "event__occurred_at"))
-    plain = (f"event__{name}" for name in PLAIN)
-    for index, leaf, link, key, payload, salts, commitments, rows, sealed, occurred, *values in entries.values_list(
-        *PLACE, *texts, *moments, *plain
-    ):
-        documents = json.loads(f"[{payload},{salts},{commitments},{rows}]")
-        event = dict(zip(PLAIN, values, strict=True))
-        event["id"], event["occurred_at"] = key, occurred
-        event["payload"], event["salts"], event["commitments"], event["rows"] = documents
-        yield index, leaf, link, Moment.fromisoformat(sealed), Moment.fromisoformat(occurred), event
-
-
-def _from_sqlite(
-    entries: models.QuerySet[LedgerEntry],
-) -> Iterator[tuple[int, str, str, Moment | None, Moment, dict[str, Any]]]:
-    """Yield the same; SQLite has texts of its own for keys and times."""
-    names = [f"event__{name}" for name in EVENT_FIELDS]
-    for index, leaf, link, sealed, *values in entries.values_list(*PLACE, "sealed_at", *names):
-        event = dict(zip(EVENT_FIELDS, values, strict=True))
-        yield index, leaf, link, sealed, event["occurred_at"], document_of(event)
+    """Yield (index, leaf, link, time of sealing, time of the event, the event as kits hold it)."""
+    read = document_reader()
+    sealing = stored_column(LedgerEntry._meta.get_field("sealed_at"))
+    for index, leaf, link, sealed, *values in entries.values_list(*PLACE, sealing, *document_columns("event__")):
+        event = read(values)
+        sealed_at = Moment.fromisoformat(sealed) if isinstance(sealed, str) else sealed
+        yield index, leaf, link, sealed_at, Moment.fromisoformat(event["occurred_at"]), event
 
 
 def _fits(event: Mapping[str, Any], leaf: str) -> bool:

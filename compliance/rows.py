@@ -11,6 +11,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection, models
 from django.db.models.functions import Cast
@@ -57,14 +58,18 @@ class UtcText(models.Func):
 
 def stored_columns(model: type[models.Model]) -> list[str | models.Func]:
     """Return what a query asks for to give every column of a model, in the model's order: keys and times as text."""
-    return [_stored(field) for field in model._meta.concrete_fields]
+    return [stored_column(field) for field in model._meta.concrete_fields]
 
 
-def _stored(field: models.Field[object, object]) -> str | models.Func:
+def stored_column(
+    field: models.Field[Any, Any], prefix: str = "", *, texts: Collection[str] = ("uuid",)
+) -> str | models.Func:
+    """Return what a query asks for to give one column; on PostgreSQL as text where its type is among ``texts``."""
+    name = f"{prefix}{field.attname}"
     kind = field.db_type(connection) if connection.vendor == "postgresql" else ""
-    if kind == "uuid":
-        return Cast(field.attname, models.TextField())
-    return UtcText(field.attname) if kind == "timestamp with time zone" else str(field.attname)
+    if kind == "timestamp with time zone":
+        return UtcText(name)
+    return Cast(name, models.TextField()) if kind in texts else name
 
 
 def shape_id(*, table: str, columns: Collection[str]) -> str:
@@ -82,6 +87,17 @@ def field_marks(values: Mapping[str, Json]) -> str:
     return "".join(
         hashlib.sha256(canonical_bytes({name: values[name]})).hexdigest()[:MARK_LENGTH] for name in sorted(values)
     )
+
+
+def digest_and_marks(values: Mapping[str, Json]) -> tuple[str, str]:
+    """Return what ``row_digest`` and ``field_marks`` do; each column is written once for both."""
+    names = sorted(values)
+    if not all(map(str.isascii, names)):
+        return row_digest(values), field_marks(values)
+    # ASCII names are in the same order by characters and by code units.
+    members = [canonical_bytes({name: values[name]})[1:-1] for name in names]
+    marks = (hashlib.sha256(b"{" + member + b"}").hexdigest()[:MARK_LENGTH] for member in members)
+    return hashlib.sha256(b"{" + b",".join(members) + b"}").hexdigest(), "".join(marks)
 
 
 def altered_field(values: Mapping[str, Json], marks: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import models
 
 from compliance.errors import AnonymousActor, UnrecordedChange
+from compliance.ledger.canonical import Json
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Change:
     payload: dict[str, Any]
     written: list[tuple[type[models.Model], Any]] = field(default_factory=list)
     bulk: dict[type[models.Model], str] = field(default_factory=dict)
+    # What the database said it stored of rows just written, and how many savepoints there had been when this began:
+    # with every savepoint, such a row may be gone again.
+    held: dict[tuple[type[models.Model], Any], dict[str, Json]] = field(default_factory=dict)
+    savepoints: int = 0
 
     def note(self, row: models.Model) -> None:
         """Remember a history row or write-once row just written; its digest is taken when the change ends."""

@@ -6,14 +6,17 @@ The chain of links tells where an order was broken; the tree is what checkpoints
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
-from django.db import connection, models, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, models, transaction
 
 from compliance.errors import SealingRefused
-from compliance.events import event_leaf
+from compliance.events import document_columns, document_reader
 from compliance.ledger import chain
+from compliance.ledger.commitments import leaf_hash
 from compliance.ledger.merkle import Frontier, IncompleteTree, Tree
 from compliance.models import Event, LedgerEntry, Subtree
+from compliance.recorded_history import insert_together
 
 # Any fixed number: it names the ledger among the database's advisory locks.
 ADVISORY_LOCK = 7_302_541_908
@@ -38,23 +41,36 @@ def seal(*, limit: int | None = None) -> int:
         unsealed: models.QuerySet[Event] = (
             models.QuerySet(Event).filter(entry__isnull=True).order_by("occurred_at", "id")
         )
+        unsealed_documents = unsealed.values_list(*document_columns())
+        read = document_reader()
         now = datetime.datetime.now(tz=datetime.UTC)
-        entries: list[LedgerEntry] = []
+        places: list[dict[str, Any]] = []
         subtrees: list[Subtree] = []
-        for index, event in enumerate(unsealed[:limit].iterator(chunk_size=BATCH), start=size):
-            leaf = event_leaf(event)
+        for index, values in enumerate(unsealed_documents[:limit].iterator(chunk_size=BATCH), start=size):
+            event = read(values)
+            leaf = leaf_hash(event)
             previous = chain.link_hash(previous=previous, leaf=leaf)
-            entries.append(
-                LedgerEntry(index=index, event=event, leaf_hash=leaf.hex(), link_hash=previous.hex(), sealed_at=now)
+            places.append(
+                {"index": index, "event_id": event["id"], "leaf_hash": leaf.hex(), "link_hash": previous.hex()}
             )
             subtrees += [
                 Subtree(level=level, index=number, hash=digest.hex()) for level, number, digest in frontier.append(leaf)
             ]
-        ledger: models.QuerySet[LedgerEntry] = models.QuerySet(LedgerEntry)
-        ledger.bulk_create(entries, batch_size=BATCH)
+        _append(places, now)
         kept: models.QuerySet[Subtree] = models.QuerySet(Subtree)
         kept.bulk_create(subtrees, batch_size=BATCH)
-    return len(entries)
+    return len(places)
+
+
+def _append(places: list[dict[str, Any]], now: datetime.datetime) -> None:
+    for start in range(0, len(places), BATCH):
+        part = places[start : start + BATCH]
+        if connection.vendor == "postgresql":
+            at = now.isoformat()
+            insert_together(LedgerEntry, [{**place, "sealed_at": at} for place in part], using=DEFAULT_DB_ALIAS)
+        else:
+            ledger: models.QuerySet[LedgerEntry] = models.QuerySet(LedgerEntry)
+            ledger.bulk_create([LedgerEntry(**place, sealed_at=now) for place in part])
 
 
 def seal_all() -> None:

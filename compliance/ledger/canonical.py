@@ -33,6 +33,10 @@ def canonical_bytes(value: object) -> bytes:
     types. Source: RFC 8785 sections 3.2.2 and 3.2.3.
     """
     try:
+        if type(value) is dict and len(value) == 1:
+            ((name, item),) = value.items()
+            if type(item) is str:
+                return f"{{{quoted(name)}:{quoted(item)}}}".encode()
         if _is_plain(value):
             return _ENCODE(value).encode("utf-8")
     except (TypeError, UnicodeEncodeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 import uuid
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -13,6 +14,7 @@ from django.db.models import Value
 from django.db.models.functions import Upper
 from django.test.utils import CaptureQueriesContext
 
+from compliance import events as compliance_events
 from compliance import recording
 from compliance.events import event_document, is_bulk
 from compliance.ledger.canonical import NotCanonical
@@ -22,6 +24,7 @@ from compliance.recording import (
     Actor,
     AnonymousActor,
     BlankReason,
+    Happening,
     LostRace,
     UnrecordedChange,
     UnregisteredEvent,
@@ -29,10 +32,12 @@ from compliance.recording import (
     compare_and_swap,
     current_change,
     record_event,
+    record_events,
     register_event,
     registered_events,
 )
 from compliance.rows import row_digest, row_values
+from compliance.sealing import seal
 from compliance.verification import verify_live
 from tests.compliance.scenes import ANN, BOT, open_case, rename_case
 from tests.compliance.testapp.models import Blob, Case, Slice
@@ -132,6 +137,61 @@ def test_an_event_by_itself_is_one_statement_and_one_commit(database: str) -> No
         record_event("case.viewed", actor=ANN, reason="why", subject=SUBJECT, payload={"page": "3"})
     assert [query["sql"].split()[0] for query in sent] == ["INSERT"]
     assert Event.objects.count() == 2
+
+
+def test_several_events_are_one_statement_and_one_commit_and_each_is_as_if_recorded_alone(database: str) -> None:
+    said = {"page": "3", "blinded": True, "n\u00e4chste": [1, None]}
+    happenings = [
+        Happening(kind="case.viewed", actor=ANN, reason=f" {number} ", subject=("case", str(number)), payload=said)
+        for number in range(7)
+    ]
+    record_events(happenings[:1])
+    with CaptureQueriesContext(connection) as sent:
+        keys = record_events(happenings[1:])
+    assert [query["sql"].split()[0] for query in sent] == ["INSERT"]
+    events = Event.objects.in_bulk(keys)
+    assert [(events[key].reason, events[key].subject_id, events[key].payload) for key in keys] == [
+        (str(number), str(number), said) for number in range(1, 7)
+    ]
+    assert len({salt for event in events.values() for salt in event.salts.values()}) == 3 * len(keys)
+    assert record_events([]) == []
+    seal()
+    assert (verify_live().ok, verify_live().sealed) == (True, 7)
+
+
+def test_of_several_events_all_or_none_are_recorded(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Happening(kind="case.viewed", actor=ANN, reason="why", subject=SUBJECT)
+    with pytest.raises(BlankReason):
+        record_events([one, replace(one, reason=" ")])
+    with pytest.raises(NotCanonical):
+        record_events([one, replace(one, payload={"score": 0.5})])
+    with pytest.raises(NotCanonical, match="not a string"):
+        record_events([one, replace(one, payload={1: "a"})])  # type: ignore[dict-item]  # as a caller might
+    for module in (compliance_events, recording):
+        monkeypatch.setattr(module, "CHUNK", 2)
+    with pytest.raises(NotCanonical):
+        record_events([one] * 4 + [replace(one, payload={"score": 0.5})])
+    assert not Event.objects.exists()
+    assert len({*record_events([one] * 5)}) == Event.objects.count() == 5
+
+
+def test_a_row_is_read_back_only_where_it_may_have_gone_again(postgres_database: str) -> None:
+    with CaptureQueriesContext(connection) as plain:
+        open_case()
+    with CaptureQueriesContext(connection) as nested, transaction.atomic():
+        open_case()
+    for sent in (plain, nested):
+        assert [query["sql"].split()[0] for query in sent if query["sql"].startswith(("INS", "SEL"))] == ["INSERT"] * 3
+    with (
+        CaptureQueriesContext(connection) as sent,
+        change("case.opened", actor=ANN, reason="why", subject=SUBJECT),
+    ):
+        Case(title="kept").save()
+        with transaction.atomic():
+            Case(title="kept as well").save()
+    assert any(query["sql"].startswith("SELECT") for query in sent)
+    assert len(Event.objects.order_by("-occurred_at")[0].rows) == 2
+    assert verify_live().ok
 
 
 def test_a_value_that_the_database_works_out_is_recorded_as_it_was_stored(database: str) -> None:

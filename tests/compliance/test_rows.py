@@ -9,7 +9,17 @@ from decimal import Decimal
 import pytest
 from django.db import models
 
-from compliance.rows import _column, _document, altered_field, field_marks, row_digest, row_values, utc_text
+from compliance.ledger.canonical import Json
+from compliance.rows import (
+    _column,
+    _document,
+    altered_field,
+    digest_and_marks,
+    field_marks,
+    row_digest,
+    row_values,
+    utc_text,
+)
 from tests.compliance.scenes import open_case
 from tests.compliance.testapp.models import Case
 
@@ -74,3 +84,10 @@ def test_the_digest_of_a_row_read_twice_is_the_same_on_both_databases(database: 
     first, second = (row_values(row) for row in (case.history.get(), Case.history.get()))
     assert row_digest(first) == row_digest(second)
     assert (first["size_mm"], first["score"], first["tags"]) == ("4.25", "0.1", ["a", 1, {"b": {"$float": "0.5"}}])
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"b": "x", "a": None, "c": [1, "\u00e4"]}, {"\ufb33": 1, "\U0001f600": "2", "a": {"b": 1}}]
+)
+def test_digest_and_marks_at_once_are_those_of_each(values: dict[str, Json]) -> None:
+    assert digest_and_marks(values) == (row_digest(values), field_marks(values))

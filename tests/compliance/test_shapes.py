@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from django.db import models
 
-from compliance import checks, events
+from compliance import checks, events, recorded_history
 from compliance.checkpoints import publish
 from compliance.evidence import build_kit
+from compliance.ledger.canonical import Json
 from compliance.models import Event, RowShape
 from compliance.registry import recorded_models
-from compliance.rows import row_values, shape_id
+from compliance.rows import row_reader, row_values, shape_id
 from compliance.shapes import current_columns, keep_shapes, known_shapes
 from compliance.verification import verify_live
 from tests.compliance.databases import past_the_triggers
@@ -39,9 +40,14 @@ def before_a_migration(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def shape(model: type[models.Model]) -> str:
         return shape_id(table=model._meta.db_table, columns=columns(model))
 
+    def reader(model: type[models.Model]) -> Callable[[Sequence[object]], dict[str, Json]]:
+        read, kept = row_reader(model), columns(model)
+        return lambda values: {name: value for name, value in read(values).items() if name in kept}
+
     with monkeypatch.context() as patch:
         patch.setattr(events, "current_shape", shape)
         patch.setattr(events, "row_values", lambda row: row_values(row, columns=columns(type(row))))
+        patch.setattr(recorded_history, "row_reader", reader)
         rows: models.QuerySet[RowShape] = models.QuerySet(RowShape)
         rows.bulk_create(
             [
