@@ -156,6 +156,9 @@ def _may_approve(user: User, record: SignableRecord) -> str:
 
 
 def _may_release(user: User, record: SignableRecord) -> str:
+    own = why_not_approve(project=record.project, user=user)
+    if own:
+        return own
     waiting = Flag.objects.filter(project=record.project).exclude(state=FlagState.SETTLED).count()
     if waiting:
         return f"no consensus yet on {words.counted(waiting, 'flag')} of the project"

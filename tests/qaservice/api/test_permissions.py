@@ -56,10 +56,11 @@ def test_every_route_needs_a_login():
     for name, arguments in routes():
         if name in OPEN_ROUTES:
             continue
-        response = Client().get(reverse(name, kwargs=arguments))
-        refused = response.status_code in {401, 403, 405}
-        sent_to_login = response.status_code == 302 and response["Location"].startswith(reverse("portal:login"))
-        assert refused or sent_to_login, f"{name} answered {response.status_code} to nobody"
+        address = reverse(name, kwargs=arguments)
+        for response in (Client().get(address), Client().post(address)):
+            refused = response.status_code in {401, 403}
+            sent_to_login = response.status_code == 302 and response["Location"].startswith(reverse("portal:login"))
+            assert refused or sent_to_login, f"{name} answered {response.status_code} to nobody"
 
 
 @pytest.mark.parametrize("name", ["project", "series", "worklist", "flags", "events", "reports", "runs"])

@@ -9,6 +9,7 @@ from compliance.models import Event
 from compliance.recording import SYSTEM
 from qaservice.accounts.models import Alert
 from qaservice.common.errors import Conflict, InvalidInput, NotFound, NotPermitted
+from qaservice.labels.services import identify_reader
 from qaservice.projects.models import Membership
 from qaservice.projects.services import set_policies, withdraw
 from qaservice.reports.signing import approval_of
@@ -158,6 +159,21 @@ def test_a_report_is_approved_in_order_and_by_people_apart(site: SigningSite):
     with pytest.raises(InvalidInput, match="cannot mean 'released'"):
         prepared(author, site, "released")
     author.sign(site.version_subject, "released")
+
+
+@pytest.mark.requirement("REQ-15")
+@pytest.mark.requirement("REQ-16")
+def test_who_labelled_in_a_project_neither_approves_its_report_nor_releases_its_data(site: SigningSite):
+    site.author.sign(site.subject, "responsible")
+    site.auditor.sign(site.subject, "reviewed")
+    site.auditor.sign(site.subject, "trail-reviewed")
+    identify_reader(
+        project=site.project, reader_label="annotator 1", user=site.approver.user, actor=SYSTEM, reason="a test"
+    )
+    with pytest.raises(NotPermitted, match="you labelled in this project"):
+        prepared(site.approver, site, "approved")
+    with pytest.raises(NotPermitted, match="you labelled in this project"):
+        site.approver.sign(site.version_subject, "released")
 
 
 @pytest.mark.requirement("REQ-31")
