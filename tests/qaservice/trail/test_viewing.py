@@ -27,6 +27,7 @@ from qaservice.trail.events import DATA_VIEWED
 from qaservice.trail.looks import TAKEN_OUT, VIEWED
 from tests.factories.records import make_user
 from tests.qaservice.api.test_other_projects import Route, client_of, routes, things_of
+from tests.qaservice.portal.dataset_site import RULES, keep_cohort, troubled_cohort
 from tests.qaservice.trail.scene import Scene
 
 pytestmark = [pytest.mark.django_db, pytest.mark.requirement("REQ-40")]
@@ -166,6 +167,16 @@ def test_a_programs_look_is_recorded_under_its_account_and_a_refusal_is_none(sce
     assert Client().get(reverse("api:series", args=[scene.site.series.pk])).status_code in {401, 403}
     assert program.get("/nowhere/").status_code == 404
     assert Event.objects.filter(kind=DATA_VIEWED).count() == 1
+
+
+def test_a_rehearsal_of_rules_shows_what_they_would_raise_and_is_a_look(scene: Scene, at: Callable[[str], Client]):
+    keep_cohort(project=scene.site.project, run=scene.site.run, facts=troubled_cohort(series=4))
+    lead = at("lung-lead")
+    told = lead.post(reverse("api:label-rules-rehearsal", args=["lung"]), {"text": RULES})
+    assert told.status_code == 200, told.content
+    assert Event.objects.get(kind=DATA_VIEWED).payload == {"page": "api:label-rules-rehearsal"}
+    assert lead.post(reverse("portal:rules", args=["lung"]), {"text": RULES, "step": "try"}).status_code == 200
+    assert Event.objects.filter(kind=DATA_VIEWED).count() == 2
 
 
 def test_the_trail_over_several_projects_is_a_look_at_each_that_was_asked_for(
