@@ -77,8 +77,8 @@ def _append_lines(found: Mapping[str, Any]) -> list[Line]:
     rates = found["a_second"]
     note = (
         "`ledger.*`: PostgreSQL with its default settings, every commit synced to disk, all triggers and guards on. "
-        "`ledger.append_16_writers`: 16 processes and the sealer; one event a commit, ten events a commit (`_tens`), "
-        "and a versioned row with its history, guard and event a commit (`_rows`). Medians of rounds, in turn: "
+        "`ledger.append_16_writers`: 16 processes and the sealer; one event a commit, ten by one call and commit "
+        "(`_tens`), and a versioned row with its history, guard and event (`_rows`). Medians of rounds, in turn: "
         f"{'; '.join(_listed(rounds) for rounds in rates.values())}."
     )
     return [
