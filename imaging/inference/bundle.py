@@ -121,6 +121,22 @@ class Bundle:
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def opinion_digest(self) -> str:
+        """SHA-256 (hex) over all of a bundle that the checks of labels can see: its answers and what qualifies them.
+
+        Probabilities fitted to the checks hold for another bundle if and only if it has the same.
+        """
+        settings = self.settings
+        content = {
+            "answers": self.answers_digest,
+            "threshold": settings.threshold,
+            "diameters": settings.validated_diameters_mm,
+            "sensitivity": settings.sensitivity_by_diameter,
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
 
 def shipped_bundle() -> Path:
     """Return the folder of the bundle that ships with this package."""

@@ -167,6 +167,7 @@ def _provenance(seeds: range, bundle: Bundle, real: bool) -> dict[str, object]:
         "code": _code_version(),
         "bundle": f"{bundle.identity.name} {bundle.identity.version}",
         "bundle_sha256": bundle.identity.bundle_sha256,
+        "opinion_digest": bundle.opinion_digest,
         "weights_sha256": bundle.weights_sha256,
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
     }

@@ -145,12 +145,18 @@ def test_answers_are_the_same_for_other_documents_and_others_for_other_weights_o
     (bundle_folder / "docs" / "README.md").write_text("What it is weak at.")
     content = json.loads((bundle_folder / METADATA).read_text())
     content |= {"version": "2", "changelog": {"2": "more is said"}, "judged": {"phantoms": {}}}
+    (bundle_folder / METADATA).write_text(json.dumps(content))
+    write_manifest(bundle_folder)
+    worded = load_bundle(bundle_folder, expected_sha256=None)
+    assert worded.identity.bundle_sha256 != first.identity.bundle_sha256
+    assert worded.opinion_digest == first.opinion_digest
     content["qa_settings"]["threshold"] = 0.4
     (bundle_folder / METADATA).write_text(json.dumps(content))
     write_manifest(bundle_folder)
     said = load_bundle(bundle_folder, expected_sha256=None)
     assert said.identity.bundle_sha256 != first.identity.bundle_sha256
     assert said.answers_digest == first.answers_digest
+    assert said.opinion_digest != first.opinion_digest
     digests = {first.answers_digest}
     for name, value in (("stride", 16), ("spacing_mm", 2.5), ("calibration", [[0.0, 0.0], [1.0, 0.9]])):
         (bundle_folder / METADATA).write_text(

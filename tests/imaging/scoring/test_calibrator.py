@@ -155,7 +155,7 @@ def test_the_shipped_calibration_reads_and_says_where_it_comes_from() -> None:
         bundle = load_bundle(shipped_bundle(), expected_sha256=None)
         # Another bundle wants another fit: its probabilities are other numbers.
         assert shipped.provenance["weights_sha256"] == bundle.weights_sha256
-        assert shipped.provenance["bundle_sha256"] == bundle.identity.bundle_sha256
+        assert shipped.provenance["opinion_digest"] == bundle.opinion_digest
         versions = {check.name: check.version for check in REGISTRY}
         assert {name: model.version for name, model in shipped.models.items() if name in versions} == {
             name: versions[name] for name in shipped.models if name in versions
