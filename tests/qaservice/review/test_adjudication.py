@@ -96,7 +96,9 @@ def test_a_case_whose_images_were_withdrawn_waits_for_nobody(site: Site):
     site.flags.append(make_flag(site=site, number=2))
     first, *_ = assign_first_three(site, site.flags[0])
     assert [flag.number for flag, _ in unassigned_places(project=site.project)] == [2]
-    with change("retention.consent-withdrawn", actor=SYSTEM, reason="a test", subject=("study", str(site.series.study_id))):
+    with change(
+        "retention.consent-withdrawn", actor=SYSTEM, reason="a test", subject=("study", str(site.series.study_id))
+    ):
         PixelRemoval(study=site.series.study, cause=RemovalCause.WITHDRAWN).save()
     reader = first.reader
     assert not worklist(user=reader, project=site.project, state="waiting")
