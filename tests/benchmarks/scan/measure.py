@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from imaging.inference.bundle import shipped_bundle
+from imaging.inference.openvino_runner import import_openvino
 from tests.benchmarks.lines import Line, alone
 from tests.benchmarks.scan import ours, retinanet, series
 
@@ -38,7 +39,7 @@ def measure(wanted: Collection[str], work: Path) -> tuple[list[Line], Mapping[st
         spacing_mm=RETINANET_SPACING_MM,
         overlap=ours.OVERLAP,
     )
-    precisions = [one for one in ("f32", "bf16") if _wants(wanted, one)]
+    precisions = [one for one in ("f32", "bf16") if _wants(wanted, one) and _runs_here(one)]
     runs: dict[str, list[dict[str, Any]]] = {one: [] for one in precisions}
     seconds: dict[str, list[float]] = {one: [] for one in precisions}
     with _peer() as peer:
@@ -92,6 +93,14 @@ def _line_name(name: str, precision: str) -> str:
 def _wants(wanted: Collection[str], precision: str) -> bool:
     names = [_line_name(name, precision) for name in ("scan.seconds", "scan.vs_retinanet")]
     return any(name in wanted for name in (*names, *(["scan.peak_mb"] if precision == "f32" else [])))
+
+
+def _runs_here(precision: str) -> bool:
+    """Return whether this processor has the arithmetic; what it has not keeps the figure of the machine that had."""
+    can = precision != "bf16" or "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if not can:
+        print(f"  {precision} is not measured: this processor has no such arithmetic", file=sys.stderr, flush=True)
+    return can
 
 
 def _ours(dicom: Path, backend: str) -> dict[str, Any]:
