@@ -151,9 +151,9 @@ def cases_of(source: Source, seed: int) -> Iterator[SpoiltCase]:
 
 
 def case_name(source: Source, bundle: Bundle) -> str:
-    """Return what names how the cases of a source are made: the recipe, the grounds and the bundle."""
+    """Return what names how the cases of a source are made: the recipe, the grounds and what the bundle answers."""
     ground = "phantom" if source.backgrounds is None else "real"
-    return f"{recipe()}-{ground}-{bundle.identity.bundle_sha256[:16]}"
+    return f"{recipe()}-{ground}-{bundle.opinion_digest[:16]}"
 
 
 @cache

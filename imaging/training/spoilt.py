@@ -288,7 +288,7 @@ def _made(folder: Path, seed: int, backgrounds: Path | None) -> _Made:
 
 def _predicted(folder: Path, seed: int, made: _Made, bundle: Bundle, threads: int) -> Prediction:
     ground = "phantom" if made.ground == "phantom" else "real"
-    path = folder / f"prediction-{seed}-{recipe()}-{ground}-{bundle.identity.bundle_sha256[:16]}.bin"
+    path = folder / f"prediction-{seed}-{recipe()}-{ground}-{bundle.opinion_digest[:16]}.bin"
     kept = kept_at(path)
     if isinstance(kept, Prediction):
         return kept

@@ -43,7 +43,9 @@ def kinds_plot(table: Mapping[str, Any]) -> bytes:
             "; ".join(f"{number + 9} {kind}" for number, kind in enumerate(kinds[8:])),
         ),
         description="; ".join(f"{kind}: {_said(table[kind])}" for kind in kinds),
-        horizontal=Axis("Kind of error; bars: our checks, diamonds: the best peer", 0.0, float(len(kinds)), ticks),
+        horizontal=Axis(
+            "Kind; bars: our checks, diamonds: the best peer, numbers: errors", 0.0, float(len(kinds)), ticks
+        ),
         vertical=Axis("Precision", 0.0, 1.0, SHARES),
         width=WIDTH,
         height=HEIGHT,
@@ -55,7 +57,7 @@ def kinds_plot(table: Mapping[str, Any]) -> bytes:
         chart.dot(middle, ours, colour=BLUE, radius=4.0, filled=True)
         chart.diamond(middle, theirs, colour=ORANGE, radius=6.0)
         errors = str(table[kind][NAME]["errors"])
-        chart.note(middle, 0.0, errors, anchor="middle", dx=0.0, dy=-8.0, colour=INK)
+        chart.note(middle, max(ours, theirs), errors, anchor="middle", dx=0.0, dy=-8.0, colour=INK)
     return chart.svg()
 
 

@@ -114,7 +114,7 @@ def _nodule(sets: Sequence[AnnotationSet]) -> TrueNodule:
 
 
 def _prediction(volume: Volume, places: tuple[PointMm, ...], bundle: Bundle, folder: Path) -> Prediction:
-    key = hashlib.sha256(repr((places, bundle.identity.bundle_sha256)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((places, bundle.opinion_digest)).encode()).hexdigest()[:16]
     path = folder / f"prediction-{SCAN}-{key}.bin"
     if path.exists():
         kept = pickle.loads(path.read_bytes())

@@ -5,6 +5,7 @@ import pytest
 
 from imaging.phantom.chest import PhantomCase, TrueNodule, chest_phantom
 from imaging.phantom.label_errors import ErrorKind, InjectedError, Severity
+from imaging.scoring.calibrator import shipped_calibration
 from imaging.training import calibration_set, held_out
 from imaging.training.place_grounds import place_pool_seeds
 from imaging.training.pool import pool_seeds
@@ -36,6 +37,7 @@ from tests.benchmarks.labels.figures import (
 )
 from tests.benchmarks.labels.flags import OF_ABSENCE, OF_OUTLINES, OF_PRESENCE, Flag, one_a_subject
 from tests.benchmarks.labels.matching import judge
+from tests.benchmarks.labels.measure import TUNING_SEEDS
 from tests.benchmarks.labels.probability import calibration_error, share_wrong_unflagged, statements
 from tests.benchmarks.labels.rules import brain_rule, disagreement
 from tests.benchmarks.labels.seen import Seen, seen_sets
@@ -277,6 +279,9 @@ def test_seeds_for_measuring_are_used_for_nothing_else() -> None:
         *pool_seeds(seed=99, step=100_000),
     )
     assert all(any(seed in other for other in OTHER_SEEDS) for seed in in_use)
+    fitted_on = str(shipped_calibration().provenance["seeds"]).split(" to ")
+    assert FIT_SEEDS.start <= int(fitted_on[0]) <= int(fitted_on[1]) < TUNING_SEEDS.start < TUNING_SEEDS.stop
+    assert TUNING_SEEDS.stop <= BENCHMARK_SEEDS.start
     check_seeds(range(BENCHMARK_SEEDS.start, BENCHMARK_SEEDS.start + 100))
     with pytest.raises(ValueError, match="neither"):
         check_seeds(range(FIT_SEEDS.stop - 1, BENCHMARK_SEEDS.start + 1))
