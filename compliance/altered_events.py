@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import models
 
-from compliance.events import CHUNK, bulk_entry, event_document, is_bulk, record_identity, row_entry
+from compliance.events import CHUNK, bulk_entry, event_document, event_leaf, is_bulk, record_identity, row_entry
 from compliance.ledger import chain
 from compliance.ledger.canonical import Json, NotCanonical
 from compliance.ledger.commitments import commitment, leaf_document, payload_hash, rows_hash
@@ -92,7 +92,7 @@ def other_id(event: Event, wanted: Any, leaf: str) -> Event | None:
     """Return ``event`` under another id if its leaf is then ``leaf``."""
     try:
         found = _with(event, {"id": wanted})
-        return found if chain.leaf_hash(leaf_document(event_document(found))).hex() == leaf else None
+        return found if event_leaf(found).hex() == leaf else None
     except UNREADABLE:
         return None
 
