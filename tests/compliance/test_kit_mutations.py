@@ -26,7 +26,7 @@ PLACES = 40
 """How many bytes of each file are altered, from the first to the last."""
 
 RAW_PLACES = 150
-UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, OSError, NotImplementedError, EOFError)
+UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, OSError, RuntimeError, EOFError)
 
 
 @pytest.fixture
@@ -121,7 +121,10 @@ def test_an_altered_byte_of_the_zip_itself_is_found_or_leaves_every_file_as_it_w
 ) -> None:
     whole, files = rich_kit.path.read_bytes(), contents(rich_kit.path)
     harmful = []
-    for place in spread(len(whole), RAW_PLACES):
+    with zipfile.ZipFile(rich_kit.path) as archive:
+        # Where the directory says of the first file that it is encrypted: chance alone seldom meets it.
+        said_encrypted = archive.start_dir + 8
+    for place in sorted({*spread(len(whole), RAW_PLACES), said_encrypted}):
         path = tmp_path / f"raw-{place}.zip"
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         try:
