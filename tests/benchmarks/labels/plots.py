@@ -57,7 +57,10 @@ def kinds_plot(table: Mapping[str, Any]) -> bytes:
         chart.dot(middle, ours, colour=BLUE, radius=4.0, filled=True)
         chart.diamond(middle, theirs, colour=ORANGE, radius=6.0)
         errors = str(table[kind][NAME]["errors"])
-        chart.note(middle, max(ours, theirs), errors, anchor="middle", dx=0.0, dy=-8.0, colour=INK)
+        highest = max(ours, theirs)
+        # Under the marks where there is no room above them.
+        below = 26.0 if highest > 0.95 else -8.0
+        chart.note(middle, highest, errors, anchor="middle", dx=0.0, dy=below, colour=INK)
     return chart.svg()
 
 
